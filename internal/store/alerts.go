@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"doorbell/internal/doorbell"
+)
+
+const alertColumns = `shop_id, seq, type, source, order_id, number, content, test, actor, created_at`
+
+func scanAlert(scan func(...any) error, more ...any) (a doorbell.Alert, err error) {
+	var created int64
+	err = scan(append([]any{
+		&a.Shop, &a.Seq, &a.Type, &a.Source, &a.OrderID, &a.Number, &a.Content, &a.Test, &a.Actor, &created,
+	}, more...)...)
+	a.Time = instant(created)
+	return a, err
+}
+
+// Append implements doorbell.LogTx.
+func (t *txn) Append(a doorbell.Alert) (doorbell.Alert, error) {
+	seq, err := t.dialect.bumpSeq(t, a.Shop)
+	if err != nil {
+		return a, fmt.Errorf("take the next seq of shop %d: %w", a.Shop, err)
+	}
+	a.Seq = seq
+	if !a.Type.Rings() {
+		err := t.exec(`update alerts set ringing = 0 where shop_id = ? and source = ? and order_id = ? and ringing = 1`,
+			a.Shop, a.Source, a.OrderID)
+		if err != nil {
+			return a, fmt.Errorf("silence order %d: %w", a.OrderID, err)
+		}
+	}
+	err = t.exec(`insert into alerts (`+alertColumns+`, ringing) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		a.Shop, a.Seq, a.Type, a.Source, a.OrderID, a.Number, a.Content, a.Test, a.Actor, millis(a.Time), a.Type.Rings())
+	if err != nil {
+		return a, fmt.Errorf("append alert %d of shop %d: %w", a.Seq, a.Shop, err)
+	}
+	t.alerts = append(t.alerts, a)
+	return a, nil
+}
+
+// Alert implements doorbell.LogTx.
+func (t *txn) Alert(shop doorbell.ShopID, seq doorbell.Seq) (doorbell.Alert, error) {
+	if err := t.dialect.lockHead(t, shop); err != nil {
+		return doorbell.Alert{}, err
+	}
+	a, err := scanAlert(t.row(`select `+alertColumns+` from alerts where shop_id = ? and seq = ?`, shop, seq).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return a, doorbell.Refuse(doorbell.NotFound, "Shop %d has no alert %d.", "门店 %d 没有提醒 %d。", shop, seq)
+	}
+	return a, err
+}
+
+// ClosedBy implements doorbell.LogTx.
+func (t *txn) ClosedBy(a doorbell.Alert) (closing doorbell.Alert, closed bool, err error) {
+	if err := t.dialect.lockHead(t, a.Shop); err != nil {
+		return closing, false, err
+	}
+	closing, err = scanAlert(t.row(`select `+alertColumns+` from alerts
+		where shop_id = ? and source = ? and order_id = ? and seq > ? and type in (3, 4) order by seq limit 1`,
+		a.Shop, a.Source, a.OrderID, a.Seq).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return closing, false, nil
+	}
+	return closing, err == nil, err
+}
+
+// Ringing implements doorbell.LogTx.
+func (t *txn) Ringing(shop doorbell.ShopID, source doorbell.Source, order doorbell.OrderID) (bool, error) {
+	if err := t.dialect.lockHead(t, shop); err != nil {
+		return false, err
+	}
+	var n int
+	err := t.row(`select count(*) from alerts where shop_id = ? and source = ? and order_id = ? and ringing = 1`,
+		shop, source, order).Scan(&n)
+	return n > 0, err
+}
+
+// Key implements doorbell.KeyTx.
+func (t *txn) Key(k doorbell.Key) (hash string, seq doorbell.Seq, found bool, err error) {
+	err = t.row(`select body_hash, seq from idempotency_keys where subject = ? and shop_id = ? and value = ?`,
+		k.Subject, k.Shop, k.Value).Scan(&hash, &seq)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", 0, false, nil
+	}
+	return hash, seq, err == nil, err
+}
+
+// SaveKey implements doorbell.KeyTx.
+func (t *txn) SaveKey(k doorbell.Key, hash string, seq doorbell.Seq, at time.Time) error {
+	return t.exec(`insert into idempotency_keys (subject, shop_id, value, body_hash, seq, created_at) values (?, ?, ?, ?, ?, ?)`,
+		k.Subject, k.Shop, k.Value, hash, seq, millis(at))
+}
+
+// Positions tells the log's epoch and where each shop stands, from one
+// snapshot. A shop without a head is at 0; reading makes none.
+func (s *Store) Positions(ctx context.Context, shops []doorbell.ShopID) (epoch string, at map[doorbell.ShopID]doorbell.Position, err error) {
+	err = s.snapshot(ctx, func(tx *sql.Tx) error {
+		epoch, at, err = s.positions(ctx, tx, shops)
+		return err
+	})
+	return epoch, at, err
+}
+
+func (s *Store) positions(ctx context.Context, tx *sql.Tx, shops []doorbell.ShopID) (epoch string, at map[doorbell.ShopID]doorbell.Position, err error) {
+	if epoch, err = s.epoch(ctx, tx); err != nil {
+		return "", nil, err
+	}
+	at = make(map[doorbell.ShopID]doorbell.Position, len(shops))
+	if len(shops) == 0 {
+		return epoch, at, nil
+	}
+	args := make([]any, len(shops))
+	for i, shop := range shops {
+		args[i] = shop
+		at[shop] = doorbell.Position{Head: 0, Oldest: 1}
+	}
+	rows, err := tx.QueryContext(ctx, s.dialect.rebind(`select h.shop_id, h.last_seq,
+		coalesce((select min(a.seq) from alerts a where a.shop_id = h.shop_id), h.last_seq + 1)
+		from shop_heads h where h.shop_id in (?`+strings.Repeat(`, ?`, len(shops)-1)+`)`), args...)
+	if err != nil {
+		return "", nil, fmt.Errorf("read the heads: %w", err)
+	}
+	err = eachRow(rows, func(r *sql.Rows) error {
+		var shop doorbell.ShopID
+		var p doorbell.Position
+		err := r.Scan(&shop, &p.Head, &p.Oldest)
+		at[shop] = p
+		return err
+	})
+	return epoch, at, err
+}
+
+func (s *Store) epoch(ctx context.Context, tx *sql.Tx) (epoch string, err error) {
+	if err = tx.QueryRowContext(ctx, `select value from meta where name = 'epoch'`).Scan(&epoch); err != nil {
+		return "", fmt.Errorf("read the epoch: %w", err)
+	}
+	return epoch, nil
+}
+
+// DrawEpoch gives the log a new epoch, unless another node has replaced old by
+// now: the log was found to have gone back.
+func (s *Store) DrawEpoch(ctx context.Context, old string) error {
+	return s.writer.do(ctx, func(t *txn) error {
+		return t.exec(`update meta set value = ? where name = 'epoch' and value = ?`, newEpoch(), old)
+	})
+}
+
+// AlertsAfter returns the shop's alerts with seq > after, rising, at most
+// limit. It returns none, not NotFound, for a shop that has none.
+func (s *Store) AlertsAfter(ctx context.Context, shop doorbell.ShopID, after doorbell.Seq, limit int) ([]doorbell.Alert, error) {
+	rows, err := s.reads.QueryContext(ctx, s.dialect.rebind(`select `+alertColumns+` from alerts
+		where shop_id = ? and seq > ? order by seq limit ?`), shop, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the log of shop %d after %d: %w", shop, after, err)
+	}
+	var out []doorbell.Alert
+	err = eachRow(rows, func(r *sql.Rows) error {
+		a, err := scanAlert(r.Scan)
+		out = append(out, a)
+		return err
+	})
+	return out, err
+}
+
+// snapshot runs read in one read-only transaction.
+func (s *Store) snapshot(ctx context.Context, read func(*sql.Tx) error) error {
+	tx, err := s.reads.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("begin to read: %w", err)
+	}
+	defer tx.Rollback() //nolint:errcheck // nothing to lose
+	return read(tx)
+}

@@ -1,0 +1,124 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"doorbell/internal/doorbell"
+)
+
+// Alerts implements doorbell.Store.
+func (s *Store) Alerts(ctx context.Context, q doorbell.AlertQuery) (page doorbell.AlertPage, err error) {
+	err = s.snapshot(ctx, func(tx *sql.Tx) error {
+		epoch, at, err := s.positions(ctx, tx, []doorbell.ShopID{q.Shop})
+		if err != nil {
+			return err
+		}
+		page = doorbell.AlertPage{
+			Alerts: []doorbell.AlertState{},
+			Cursor: doorbell.Cursor{Epoch: epoch, Seqs: map[doorbell.ShopID]doorbell.Seq{q.Shop: at[q.Shop].Head}},
+		}
+		if page.Alerts, err = s.readPage(ctx, tx, q); err != nil {
+			return err
+		}
+		if len(page.Alerts) > q.Limit {
+			page.Alerts = page.Alerts[:q.Limit]
+			page.Next = page.Alerts[q.Limit-1].Seq
+		}
+		for i := range page.Alerts {
+			if err := s.complete(ctx, tx, &page.Alerts[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return page, err
+}
+
+// readPage reads one more than the limit, to know whether a page follows.
+func (s *Store) readPage(ctx context.Context, tx *sql.Tx, q doorbell.AlertQuery) ([]doorbell.AlertState, error) {
+	where, args := []string{`shop_id = ?`}, []any{q.Shop}
+	and := func(cond string, arg ...any) { where, args = append(where, cond), append(args, arg...) }
+	if q.OpenOnly {
+		and(`ringing = 1`)
+	}
+	if q.Type != 0 {
+		and(`type = ?`, q.Type)
+	}
+	if q.Before > 0 {
+		and(`seq < ?`, q.Before)
+	}
+	if q.After > 0 {
+		and(`seq > ?`, q.After)
+	}
+	rows, err := tx.QueryContext(ctx, s.dialect.rebind(`select `+alertColumns+`, ringing from alerts where `+
+		strings.Join(where, ` and `)+` order by seq desc limit ?`), append(args, q.Limit+1)...)
+	if err != nil {
+		return nil, fmt.Errorf("read the alerts of shop %d: %w", q.Shop, err)
+	}
+	out := []doorbell.AlertState{}
+	err = eachRow(rows, func(r *sql.Rows) error {
+		var st doorbell.AlertState
+		var err error
+		st.Alert, err = scanAlert(r.Scan, &st.Open)
+		out = append(out, st)
+		return err
+	})
+	return out, err
+}
+
+// complete adds who silenced an alert, and its receipts.
+func (s *Store) complete(ctx context.Context, tx *sql.Tx, st *doorbell.AlertState) error {
+	if st.Type.Rings() && !st.Open {
+		var c doorbell.Closing
+		var at int64
+		err := tx.QueryRowContext(ctx, s.dialect.rebind(`select type, seq, actor, created_at from alerts
+			where shop_id = ? and source = ? and order_id = ? and seq > ? and type in (3, 4) order by seq limit 1`),
+			st.Shop, st.Source, st.OrderID, st.Seq).Scan(&c.Type, &c.Seq, &c.By, &at)
+		switch {
+		case err == nil:
+			c.At = instant(at)
+			st.Closed = &c
+		case !errors.Is(err, sql.ErrNoRows):
+			return fmt.Errorf("read what closed alert %d: %w", st.Seq, err)
+		}
+	}
+	rows, err := tx.QueryContext(ctx, s.dialect.rebind(`select console, stage, reason, actor, created_at from receipts
+		where shop_id = ? and seq = ? order by created_at, console, stage`), st.Shop, st.Seq)
+	if err != nil {
+		return fmt.Errorf("read the receipts of alert %d: %w", st.Seq, err)
+	}
+	st.Receipts = []doorbell.Receipt{}
+	return eachRow(rows, func(r *sql.Rows) error {
+		var c doorbell.Receipt
+		var at int64
+		err := r.Scan(&c.Console, &c.Stage, &c.Reason, &c.By, &at)
+		c.At = instant(at)
+		st.Receipts = append(st.Receipts, c)
+		return err
+	})
+}
+
+// maxReceipts bounds what clients can make one alert weigh: 64 consoles with
+// three stages each.
+const maxReceipts = 192
+
+// SaveReceipt implements doorbell.Store: NotFound for an alert that there is
+// not, silent success for a repeat and for one too many.
+func (s *Store) SaveReceipt(ctx context.Context, r doorbell.Receipt) error {
+	return s.writer.do(ctx, func(t *txn) error {
+		if _, err := t.Alert(r.Shop, r.Seq); err != nil {
+			return err
+		}
+		var n int
+		if err := t.row(`select count(*) from receipts where shop_id = ? and seq = ?`, r.Shop, r.Seq).Scan(&n); err != nil || n >= maxReceipts {
+			return err
+		}
+		return t.exec(`insert into receipts (shop_id, seq, console, stage, reason, actor, created_at) values (?, ?, ?, ?, ?, ?, ?)
+			on conflict (shop_id, seq, console, stage) do nothing`,
+			r.Shop, r.Seq, r.Console, r.Stage, r.Reason, r.By, millis(r.At))
+	})
+}

@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"doorbell/internal/doorbell"
+)
+
+const orderColumns = `id, number, shop_id, user_id, status, pay_status, amount, currency, provider, transaction_id, created_at, paid_at, reminded_at`
+
+func scanOrder(scan func(...any) error) (o doorbell.Order, err error) {
+	var created, paid, reminded int64
+	err = scan(&o.ID, &o.Number, &o.Shop, &o.User, &o.Status, &o.PayStatus, &o.Minor, &o.Currency,
+		&o.Provider, &o.Transaction, &created, &paid, &reminded)
+	o.CreatedAt, o.PaidAt, o.RemindedAt = instant(created), instant(paid), instant(reminded)
+	return o, err
+}
+
+// noOrder turns a missing row into NotFound.
+func noOrder(o doorbell.Order, err error, what any) (doorbell.Order, error) {
+	if errors.Is(err, sql.ErrNoRows) {
+		return o, doorbell.Refuse(doorbell.NotFound, "There is no order %v.", "订单 %v 不存在。", what)
+	}
+	if err != nil {
+		return o, fmt.Errorf("read order %v: %w", what, err)
+	}
+	return o, nil
+}
+
+// Order implements doorbell.Store.
+func (s *Store) Order(ctx context.Context, id doorbell.OrderID) (doorbell.Order, error) {
+	o, err := scanOrder(s.reads.QueryRowContext(ctx, s.dialect.rebind(`select `+orderColumns+` from orders where id = ?`), id).Scan)
+	return noOrder(o, err, id)
+}
+
+// Order implements doorbell.OrderTx.
+func (t *txn) Order(id doorbell.OrderID) (doorbell.Order, error) {
+	o, err := scanOrder(t.row(`select `+orderColumns+` from orders where id = ?`, id).Scan)
+	return noOrder(o, err, id)
+}
+
+// OrderByNumber implements doorbell.OrderTx.
+func (t *txn) OrderByNumber(number string) (doorbell.Order, error) {
+	o, err := scanOrder(t.row(`select `+orderColumns+` from orders where number = ?`, number).Scan)
+	return noOrder(o, err, number)
+}
+
+// InsertOrder implements doorbell.OrderTx.
+func (t *txn) InsertOrder(o doorbell.Order) (doorbell.Order, error) {
+	var id any // null: the database chooses
+	if o.ID != 0 {
+		id = o.ID
+	}
+	err := t.row(`insert into orders (`+orderColumns+`) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning id`,
+		id, o.Number, o.Shop, o.User, o.Status, o.PayStatus, o.Minor, o.Currency, o.Provider, o.Transaction,
+		millis(o.CreatedAt), millis(o.PaidAt), millis(o.RemindedAt)).Scan(&o.ID)
+	if err != nil {
+		return o, fmt.Errorf("insert order %s: %w", o.Number, err)
+	}
+	if o.ID > doorbell.MaxID { // a shop gave the highest id there is, and the next one is past it
+		return o, doorbell.Refuse(doorbell.Conflict, "There is no free order id left.", "没有可用的订单 id。")
+	}
+	return o, nil
+}
+
+// UpdateOrder implements doorbell.OrderTx.
+func (t *txn) UpdateOrder(o doorbell.Order) error {
+	err := t.exec(`update orders set status = ?, pay_status = ?, provider = ?, transaction_id = ?, paid_at = ?, reminded_at = ? where id = ?`,
+		o.Status, o.PayStatus, o.Provider, o.Transaction, millis(o.PaidAt), millis(o.RemindedAt), o.ID)
+	if err != nil {
+		return fmt.Errorf("update order %d: %w", o.ID, err)
+	}
+	return nil
+}

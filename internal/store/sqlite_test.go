@@ -1,0 +1,253 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/fstest"
+
+	"doorbell/internal/doorbell"
+)
+
+// TestDiskFullInTheBatch forces SQLITE_FULL in mid-batch by a bound on the
+// file's pages: nothing is acknowledged, published or kept of that batch, and
+// the store serves again when there is room.
+func TestDiskFullInTheBatch(t *testing.T) {
+	var mu sync.Mutex
+	published := map[doorbell.Seq]bool{}
+	s := openTestSQLite(t, func(alerts []doorbell.Alert) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, a := range alerts {
+			published[a.Seq] = true
+		}
+	}, "max_page_count(60)")
+	acked := fillUp(t, s)
+	check := func() {
+		t.Helper()
+		alerts, err := s.AlertsAfter(t.Context(), 1, 0, 100000)
+		if err != nil || len(alerts) != acked || len(published) != acked {
+			t.Fatalf("%d kept, %d published (%v), want the %d acknowledged", len(alerts), len(published), err, acked)
+		}
+		for i, a := range alerts {
+			if a.Seq != doorbell.Seq(i+1) || !published[a.Seq] {
+				t.Fatalf("kept %v, want 1 to %d, all published", seqs(alerts), acked)
+			}
+		}
+	}
+	check()
+	if s.Check(t.Context()) == nil {
+		t.Error("Check is content while the disk is full")
+	}
+	// The next connection sees a larger disk.
+	s.writer.db.Close() //nolint:errcheck // replaced
+	db, err := openPool("sqlite", sqliteDSN(s.file(t)), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.writer.db, s.writes = db, db
+	appendOne(t, s, alertOf(1, 1, doorbell.NewOrder))
+	acked++
+	check()
+}
+
+func (s *Store) file(t *testing.T) (file string) {
+	t.Helper()
+	if err := s.reads.QueryRowContext(t.Context(), `select file from pragma_database_list where name = 'main'`).Scan(&file); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// fillUp writes from several callers until writes fail, and returns how many
+// were acknowledged. Every failure must be one to retry.
+func fillUp(t *testing.T, s *Store) (acked int) {
+	t.Helper()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for range 500 {
+				a := alertOf(1, 1, doorbell.NewOrder)
+				a.Content = strings.Repeat("x", 500)
+				err := s.Write(context.Background(), func(tx doorbell.Tx) error {
+					_, err := tx.Append(a)
+					return err
+				})
+				if err != nil {
+					if doorbell.CodeOf(err) != doorbell.Unavailable {
+						t.Errorf("got %v, want unavailable", err)
+					}
+					return
+				}
+				mu.Lock()
+				acked++
+				mu.Unlock()
+			}
+			t.Error("500 writes passed, the disk never filled up")
+		})
+	}
+	wg.Wait()
+	return acked
+}
+
+// TestDiskFullAtCommit fills a real file system: in WAL mode the pages are
+// written at COMMIT, so that is where SQLITE_FULL comes from.
+func TestDiskFullAtCommit(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
+		if os.Getenv("DOORBELL_TEST_DISK") == "required" {
+			t.Fatalf("mount a small disk: %v", err)
+		}
+		t.Skipf("SKIPPED, needs to mount a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	published := 0
+	s := openFile(t, filepath.Join(dir, "doorbell.db"), func(alerts []doorbell.Alert) { published += len(alerts) })
+	acked := fillUp(t, s)
+	err := s.Check(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "full") {
+		t.Errorf("Check says %v, want the full disk", err)
+	}
+	alerts, err := s.AlertsAfter(t.Context(), 1, 0, 100000)
+	if err != nil || len(alerts) != acked || published != acked {
+		t.Errorf("%d kept, %d published (%v), want the %d acknowledged", len(alerts), published, err, acked)
+	}
+}
+
+// TestFailedSavepoint breaks the transaction under the writer's hands: the
+// savepoint statement fails, and with it the whole batch.
+func TestFailedSavepoint(t *testing.T) {
+	published := 0
+	s := openTestSQLite(t, func(alerts []doorbell.Alert) { published += len(alerts) })
+	err := s.writer.do(t.Context(), func(tx *txn) error {
+		if _, err := tx.Append(alertOf(1, 1, doorbell.NewOrder)); err != nil {
+			return err
+		}
+		return tx.exec(`rollback`) // as SQLite does by itself on FULL, IOERR and NOMEM
+	})
+	if doorbell.CodeOf(err) != doorbell.Unavailable {
+		t.Errorf("got %v, want unavailable", err)
+	}
+	if a := appendOne(t, s, alertOf(1, 2, doorbell.NewOrder)); a.Seq != 1 || published != 1 {
+		t.Errorf("seq %d with %d published, want 1 and 1", a.Seq, published)
+	}
+}
+
+func TestFailedCommit(t *testing.T) {
+	published := 0
+	s := openTestSQLite(t, func(alerts []doorbell.Alert) { published += len(alerts) })
+	if _, err := s.writes.ExecContext(t.Context(), `create table child (id integer references shop_heads (shop_id) deferrable initially deferred)`); err != nil {
+		t.Fatal(err)
+	}
+	err := s.writer.do(t.Context(), func(tx *txn) error {
+		if _, err := tx.Append(alertOf(1, 1, doorbell.NewOrder)); err != nil {
+			return err
+		}
+		return tx.exec(`insert into child (id) values (99)`) // fails at COMMIT only
+	})
+	if doorbell.CodeOf(err) != doorbell.Unavailable {
+		t.Errorf("got %v, want unavailable", err)
+	}
+	if a := appendOne(t, s, alertOf(1, 2, doorbell.NewOrder)); a.Seq != 1 || published != 1 {
+		t.Errorf("seq %d with %d published, want 1 and 1", a.Seq, published)
+	}
+}
+
+func TestACallerWhoLeavesBreaksNothing(t *testing.T) {
+	s := openTestSQLite(t, nil)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := s.Write(gone, func(tx doorbell.Tx) error { return errors.New("must not run") })
+	if doorbell.CodeOf(err) != doorbell.Unavailable {
+		t.Errorf("got %v, want unavailable", err)
+	}
+	appendOne(t, s, alertOf(1, 1, doorbell.NewOrder))
+	if err := s.Check(t.Context()); err != nil {
+		t.Errorf("Check: %v", err)
+	}
+}
+
+func TestNewerSchemaIsRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "doorbell.db")
+	o := Options{URL: "sqlite://" + file, Log: slog.New(slog.DiscardHandler)}
+	s, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.writes.ExecContext(t.Context(), `insert into goose_db_version (version_id, is_applied) values (99, 1)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), o)
+	if err == nil || !strings.Contains(err.Error(), "version 99") || !strings.Contains(err.Error(), "knows 1") {
+		t.Errorf("got %v, want both versions named", err)
+	}
+}
+
+func TestMigrationBacksUpFirst(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "doorbell.db")
+	db, err := openPool("sqlite", sqliteDSN(file), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // a test
+	// A database one version behind: what a release before this one left.
+	for _, q := range []string{
+		`create table goose_db_version (id integer primary key autoincrement, version_id integer not null, is_applied integer not null, tstamp timestamp default (datetime('now')))`,
+		`insert into goose_db_version (version_id, is_applied) values (0, 1), (1, 1)`,
+		`create table kept (word text)`, `insert into kept values ('here')`,
+	} {
+		if _, err := db.ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var backup string
+	if err = migrateTo(t, db, sqliteDialect, &backup); err != nil {
+		t.Fatal(err)
+	}
+	b, err := sql.Open("sqlite", backup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close() //nolint:errcheck // a test
+	var word string
+	if err := b.QueryRowContext(t.Context(), `select word from kept`).Scan(&word); err != nil || word != "here" {
+		t.Errorf("the backup has %q, %v; want what stood there", word, err)
+	}
+	var n int
+	if err := b.QueryRowContext(t.Context(), `select count(*) from sqlite_master where name = 'added'`).Scan(&n); err != nil || n != 0 {
+		t.Errorf("the backup was made after the migration (%d, %v)", n, err)
+	}
+	if err := db.QueryRowContext(t.Context(), `select count(*) from added`).Scan(&n); err != nil {
+		t.Errorf("the migration did not run: %v", err)
+	}
+}
+
+var testMigrations = fstest.MapFS{
+	"00001_first.sql":  {Data: []byte("-- +goose Up\nselect 1;\n")},
+	"00002_second.sql": {Data: []byte("-- +goose Up\ncreate table added (id integer);\n")},
+}
+
+func migrateTo(t *testing.T, db *sql.DB, d *dialect, backup *string) error {
+	t.Helper()
+	return migrateFiles(t.Context(), db, d, testMigrations, func(ctx context.Context, v int64) (string, error) {
+		*backup = filepath.Join(t.TempDir(), fmt.Sprintf("v%d.bak", v))
+		_, err := db.ExecContext(ctx, `vacuum into ?`, *backup)
+		return *backup, err
+	}, slog.New(slog.DiscardHandler))
+}
