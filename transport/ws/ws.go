@@ -1,0 +1,264 @@
+// Package ws serves sessions over WebSocket by melody.
+//
+// melody is a good frame writer and no delivery system: its Write returns nil
+// for messages that it drops, and its Close goes through the same full buffer.
+// So a session never has more under way than the buffer holds, learns of each
+// message that left by HandleSentMessage, and a connection that does not end in
+// time is cut below melody.
+package ws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+	"github.com/olahol/melody"
+
+	"doorbell/transport"
+)
+
+// Subprotocol is what a client offers that wants the events of the contract.
+const Subprotocol = "doorbell.v1"
+
+const (
+	// maxMessage bounds what a client sends; a larger frame ends in 1009.
+	maxMessage = 4 << 10
+	// pongSlack is added to two heartbeats: a phone that wakes up answers late.
+	pongSlack = 5 * time.Second
+	connKey   = "conn"
+)
+
+// Transport is the WebSocket side of a node.
+type Transport struct {
+	writeTimeout time.Duration
+	running      sync.WaitGroup
+
+	mu       sync.Mutex
+	down     bool
+	melodies map[time.Duration]*melody.Melody // by heartbeat: melody has one for all its sessions
+}
+
+// New makes a transport whose writes are cut after writeTimeout.
+func New(writeTimeout time.Duration) *Transport {
+	return &Transport{writeTimeout: writeTimeout, melodies: map[time.Duration]*melody.Melody{}}
+}
+
+// melody is the instance for a heartbeat; there are at most 60 and the
+// default, since a client asks in whole seconds.
+func (t *Transport) melody(heartbeat time.Duration) *melody.Melody {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if m := t.melodies[heartbeat]; m != nil {
+		return m
+	}
+	m := melody.New()
+	m.Config.MessageBufferSize = transport.Window + transport.Reserve
+	m.Config.MaxMessageSize = maxMessage
+	m.Config.WriteWait = t.writeTimeout
+	m.Config.PingPeriod = heartbeat
+	m.Config.PongWait = 2*heartbeat + pongSlack
+	m.Upgrader.Subprotocols = []string{Subprotocol}
+	m.Upgrader.ReadBufferSize = 512
+	m.Upgrader.WriteBufferSize = 1024
+	m.Upgrader.WriteBufferPool = &sync.Pool{}
+	m.Upgrader.HandshakeTimeout = 5 * time.Second
+	m.HandleConnect(func(s *melody.Session) { connOf(s).connected(s) })
+	m.HandleDisconnect(func(s *melody.Session) { connOf(s).disconnected() })
+	m.HandleSentMessage(func(s *melody.Session, _ []byte) { c := connOf(s); c.session.Sent(c.ctx) })
+	m.HandleMessage(func(s *melody.Session, msg []byte) { connOf(s).message(msg) })
+	m.HandleMessageBinary(func(s *melody.Session, _ []byte) {
+		connOf(s).end(websocket.CloseUnsupportedData, "text frames only")
+	})
+	m.HandleError(func(s *melody.Session, err error) { connOf(s).failed(err) })
+	t.melodies[heartbeat] = m
+	return m
+}
+
+func connOf(s *melody.Session) *conn {
+	c, ok := s.Keys[connKey].(*conn)
+	if !ok { // Serve sets it
+		panic("ws: a melody session without its conn")
+	}
+	return c
+}
+
+// Serve upgrades the request and returns; the session lives on in a goroutine
+// of its own (detached: 15.6 KiB a console instead of 29.5). On an error the
+// answer has been written, but for ErrDraining. The Origin has been checked.
+func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.Session) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	c := &conn{session: s, ctx: ctx, cancel: cancel, up: make(chan struct{})}
+	t.mu.Lock()
+	if t.down {
+		t.mu.Unlock()
+		cancel()
+		return transport.ErrDraining
+	}
+	t.running.Add(1)
+	t.mu.Unlock()
+	m := t.melody(s.Heartbeat)
+	// melody's own check compares nothing; the HTTP edge has done it.
+	refused := make(chan error, 1)
+	go func() {
+		defer t.running.Done()
+		refused <- m.HandleRequestWithKeys(w, r, map[string]any{connKey: c})
+	}()
+	select {
+	case <-c.up:
+		return nil
+	case err := <-refused:
+		cancel()
+		if err == nil { // up and gone before this select looked
+			return nil
+		}
+		return fmt.Errorf("upgrade: %w", err)
+	}
+}
+
+// Refuse upgrades only to close with code: a browser sees no status of a
+// refused handshake.
+func Refuse(w http.ResponseWriter, r *http.Request, code int, reason string) error {
+	up := websocket.Upgrader{
+		Subprotocols: []string{Subprotocol}, HandshakeTimeout: 5 * time.Second,
+		CheckOrigin: func(*http.Request) bool { return true },
+	}
+	c, err := up.Upgrade(w, r, nil)
+	if err != nil {
+		return fmt.Errorf("upgrade to refuse: %w", err)
+	}
+	msg := websocket.FormatCloseMessage(code, reason)
+	err = c.WriteControl(websocket.CloseMessage, msg, time.Now().Add(transport.Grace))
+	return errors.Join(err, c.Close())
+}
+
+// Shutdown refuses upgrades and waits for the sessions, which the hub has told
+// to end.
+func (t *Transport) Shutdown(ctx context.Context) error {
+	t.mu.Lock()
+	t.down = true
+	t.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		t.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("websocket sessions did not end: %w", ctx.Err())
+	}
+}
+
+// conn is a session's sink.
+type conn struct {
+	session *transport.Session
+	ctx     context.Context //nolint:containedctx // the connection's life, which no call spans
+	cancel  context.CancelFunc
+	up      chan struct{} // closed when connected
+
+	melody *melody.Session
+	raw    *websocket.Conn
+
+	mu     sync.Mutex // guards all below
+	ending bool
+	full   bool
+	code   int // the close code, ours or theirs
+	reason string
+	cut    *time.Timer
+}
+
+// connected runs before melody's write pump, which takes what is queued here.
+func (c *conn) connected(s *melody.Session) {
+	c.melody, c.raw = s, s.WebsocketConnection()
+	s.Request = nil // melody would hold it as long as the session
+	c.session.Run(c.ctx, c)
+	close(c.up)
+}
+
+func (c *conn) disconnected() {
+	c.cancel()
+	c.mu.Lock()
+	if c.cut != nil {
+		c.cut.Stop()
+	}
+	code, reason := c.code, c.reason
+	c.mu.Unlock()
+	if code == 0 {
+		code, reason = websocket.CloseAbnormalClosure, "connection lost"
+	}
+	c.session.Leave(context.WithoutCancel(c.ctx), code, reason)
+}
+
+// TrySend implements transport.Sink. melody's Write returns nil for a message
+// that it drops and tells by HandleError, in the same call.
+func (c *conn) TrySend(m transport.Message) bool {
+	if err := c.melody.Write(m.Data); err != nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.full
+}
+
+// Close implements transport.Sink.
+func (c *conn) Close(r transport.Reason) { c.end(r.CloseCode(), r.String()) }
+
+// end sends a close frame behind what is queued, and cuts the connection when
+// that takes too long: melody drops the frame where its buffer is full.
+func (c *conn) end(code int, reason string) {
+	c.mu.Lock()
+	if c.ending {
+		c.mu.Unlock()
+		return
+	}
+	c.ending, c.code, c.reason = true, code, reason
+	msg := websocket.FormatCloseMessage(code, reason)
+	c.cut = time.AfterFunc(transport.Grace, func() {
+		// May wait for the writer that is stuck; the close behind it ends both.
+		deadline := time.Now().Add(100 * time.Millisecond)
+		_ = c.raw.WriteControl(websocket.CloseMessage, msg, deadline) // best effort on a dead line
+		_ = c.raw.Close()
+	})
+	c.mu.Unlock()
+	_ = c.melody.CloseWithMsg(msg) // closed already: nothing left to do
+}
+
+// failed learns of a dropped message (in the caller of TrySend), of a failed
+// write and of how reading ended.
+func (c *conn) failed(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if errors.Is(err, melody.ErrMessageBufferFull) || errors.Is(err, melody.ErrWriteClosed) {
+		c.full = true
+		return
+	}
+	if c.code != 0 {
+		return
+	}
+	if ce, ok := errors.AsType[*websocket.CloseError](err); ok {
+		c.code, c.reason = ce.Code, transport.Gone.String()
+		return
+	}
+	if errors.Is(err, websocket.ErrReadLimit) {
+		c.code, c.reason = websocket.CloseMessageTooBig, "message too big"
+		return
+	}
+	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+		c.code, c.reason = transport.Slow.CloseCode(), transport.Slow.String()
+	}
+}
+
+func (c *conn) message(msg []byte) {
+	if !utf8.Valid(msg) { // RFC 6455, 8.1; melody does not look
+		c.end(websocket.CloseInvalidFramePayloadData, "text is not UTF-8")
+		return
+	}
+	c.session.Received(c.ctx, string(msg))
+}
