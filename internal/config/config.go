@@ -1,0 +1,199 @@
+// Package config is what config.yaml and the environment may say.
+package config
+
+import (
+	"time"
+)
+
+// Config is every key. A field's path in yaml tags is its name in messages,
+// and, in capitals with underscores behind DOORBELL_, in the environment.
+type Config struct {
+	Server   Server   `yaml:"server"`
+	Data     Data     `yaml:"data"`
+	Database Database `yaml:"database"`
+	Bus      Bus      `yaml:"bus"`
+	Auth     Auth     `yaml:"auth"`
+	Stream   Stream   `yaml:"stream"`
+	Alerts   Alerts   `yaml:"alerts"`
+	Orders   Keep     `yaml:"orders"`
+	Inbox    Keep     `yaml:"inbox"`
+	Shops    []Shop   `yaml:"shops"`
+	Reminder Reminder `yaml:"reminder"`
+	Time     Time     `yaml:"time"`
+	Console  Console  `yaml:"console"`
+	Log      Log      `yaml:"log"`
+	Pay      Pay      `yaml:"pay"`
+	Sky      Sky      `yaml:"sky"`
+	Announce Announce `yaml:"announce"`
+}
+
+// Server is where and how to listen.
+type Server struct {
+	Addr           string   `yaml:"addr"`
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	BasePath       string   `yaml:"base_path"`
+	PublicURL      string   `yaml:"public_url"`
+}
+
+// Data is where secrets are kept; empty is the database's folder.
+type Data struct {
+	Dir string `yaml:"dir"`
+}
+
+// Database is where everything else is kept.
+type Database struct {
+	URL string `yaml:"url"`
+}
+
+// Bus joins several nodes; empty is this node alone.
+type Bus struct {
+	URL string `yaml:"url"`
+}
+
+// Secret is text that no log shows.
+type Secret string
+
+// LogValue implements slog.LogValuer's idea for fmt and slog alike.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "…"
+}
+
+// Auth is who may.
+type Auth struct {
+	Secret    Secret   `yaml:"secret"`
+	Algorithm string   `yaml:"algorithm"`
+	PublicKey string   `yaml:"public_key"`
+	JWKSURL   string   `yaml:"jwks_url"`
+	Origins   []string `yaml:"origins"`
+}
+
+// Stream is how streams are kept alive.
+type Stream struct {
+	Heartbeat    time.Duration `yaml:"heartbeat"`
+	WriteTimeout time.Duration `yaml:"write_timeout"`
+}
+
+// Alerts is how long alerts are kept and what they say.
+type Alerts struct {
+	Retention time.Duration `yaml:"retention"`
+	Text      AlertTexts    `yaml:"text"`
+}
+
+// AlertTexts has a template per type.
+type AlertTexts struct {
+	NewOrder  string `yaml:"1"`
+	Reminder  string `yaml:"2"`
+	TakenCare string `yaml:"3"`
+	CalledOff string `yaml:"4"`
+}
+
+// Keep is how long something is kept.
+type Keep struct {
+	Retention time.Duration `yaml:"retention"`
+}
+
+// Shop names an outlet.
+type Shop struct {
+	ID       int64  `yaml:"id"`
+	Name     string `yaml:"name"`
+	Timezone string `yaml:"timezone"`
+	Language string `yaml:"language"`
+}
+
+// Reminder is when a customer may ring.
+type Reminder struct {
+	Interval time.Duration `yaml:"interval"`
+	Statuses []int         `yaml:"statuses"`
+}
+
+// Time is the zone of cron and of texts; empty is the machine's.
+type Time struct {
+	Zone string `yaml:"zone"`
+}
+
+// Console is what the page says.
+type Console struct {
+	Speech Speeches `yaml:"speech"`
+	Sounds string   `yaml:"sounds"`
+}
+
+// Speeches are the spoken sentences of the types that ring.
+type Speeches struct {
+	NewOrder Speech `yaml:"1"`
+	Reminder Speech `yaml:"2"`
+}
+
+// Speech is a sentence in both languages.
+type Speech struct {
+	Chinese string `yaml:"zh"`
+	English string `yaml:"en"`
+}
+
+// Log is what is logged beyond the usual.
+type Log struct {
+	ClientText bool `yaml:"client_text"`
+}
+
+// Pay is whose callbacks count.
+type Pay struct {
+	Trial  bool   `yaml:"trial"`
+	WeChat WeChat `yaml:"wechat"`
+}
+
+// WeChat is a merchant's account with WeChat Pay APIv3.
+type WeChat struct {
+	MchID        string   `yaml:"mchid"`
+	AppID        string   `yaml:"appid"`
+	APIv3Key     Secret   `yaml:"api_v3_key"`
+	Certificates []string `yaml:"certificates"`
+	PublicKey    string   `yaml:"public_key"`
+	PublicKeyID  string   `yaml:"public_key_id"`
+	CheckAmount  bool     `yaml:"check_amount"`
+}
+
+// Configured reports whether any key of the account is set.
+func (w WeChat) Configured() bool {
+	return w.MchID != "" || w.AppID != "" || w.APIv3Key != "" || len(w.Certificates) > 0 || w.PublicKey != "" || w.PublicKeyID != ""
+}
+
+// Sky admits the tutorial's own page.
+type Sky struct {
+	Open bool `yaml:"open"`
+}
+
+// Announce is the tutorial's timed push.
+type Announce struct {
+	Cron  string `yaml:"cron"`
+	Text  string `yaml:"text"`
+	Plain bool   `yaml:"plain"`
+}
+
+// Default is what holds where nothing is said; config.yaml says the same.
+func Default() Config {
+	const hour = time.Hour
+	return Config{
+		Server:   Server{Addr: "127.0.0.1:8080", BasePath: "/"},
+		Database: Database{URL: "sqlite://data/doorbell.db"},
+		Auth:     Auth{Algorithm: "HS256"},
+		Stream:   Stream{Heartbeat: 15 * time.Second, WriteTimeout: 10 * time.Second},
+		Alerts: Alerts{
+			Retention: 720 * hour,
+			Text: AlertTexts{
+				NewOrder: "订单号: {{.Number}}", Reminder: "订单号: {{.Number}}",
+				TakenCare: "订单号: {{.Number}}", CalledOff: "订单号: {{.Number}}",
+			},
+		},
+		Orders:   Keep{Retention: 2160 * hour},
+		Inbox:    Keep{Retention: 2160 * hour},
+		Reminder: Reminder{Interval: time.Minute, Statuses: []int{2, 3, 4}},
+		Console: Console{Speech: Speeches{
+			NewOrder: Speech{Chinese: "您有新的外卖订单，请及时处理", English: "You have a new order"},
+			Reminder: Speech{Chinese: "客户催单，请尽快处理", English: "A customer is asking for an order"},
+		}},
+		Pay:      Pay{WeChat: WeChat{CheckAmount: true}},
+		Announce: Announce{Text: "这是来自服务端的消息: {{.Time}}"},
+	}
+}
