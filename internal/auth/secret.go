@@ -1,0 +1,67 @@
+// Package auth tells who may: JWTs, the sessions behind cookies, and
+// single-use tickets.
+package auth
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// MinSecret is the least length of a secret, in bytes: HS256 needs as many as
+// its hash has (RFC 7518, 3.2).
+const MinSecret = 32
+
+const secretFile = "auth.secret"
+
+// ErrNoSecret is in the chain of FindSecret's error when there is none yet.
+var ErrNoSecret = errors.New("no secret yet")
+
+// FindSecret is the configured secret, else the one kept in dir.
+func FindSecret(configured, dir string) ([]byte, error) {
+	if configured != "" {
+		return []byte(configured), nil
+	}
+	name := filepath.Join(dir, secretFile)
+	text, err := os.ReadFile(name) //nolint:gosec // the operator's own folder
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: auth.secret is empty and there is no %s", ErrNoSecret, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the secret: %w", err)
+	}
+	secret := strings.TrimSpace(string(text))
+	if len(secret) < MinSecret {
+		return nil, fmt.Errorf("%s has %d bytes, want at least %d", name, len(secret), MinSecret)
+	}
+	return []byte(secret), nil
+}
+
+// EnsureSecret is FindSecret, but makes one where there is none.
+func EnsureSecret(configured, dir string) ([]byte, error) {
+	secret, err := FindSecret(configured, dir)
+	if !errors.Is(err, ErrNoSecret) {
+		return secret, err
+	}
+	text := rand.Text() + rand.Text() // 260 bits
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	name := filepath.Join(dir, secretFile)
+	// O_EXCL: of two that start at once one makes it and the other reads it.
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator's own folder
+	if errors.Is(err, os.ErrExist) {
+		return FindSecret(configured, dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keep the secret: %w", err)
+	}
+	_, err = f.WriteString(text + "\n")
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return nil, fmt.Errorf("keep the secret: %w", err)
+	}
+	return []byte(text), nil
+}
