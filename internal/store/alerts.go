@@ -178,3 +178,18 @@ func (s *Store) snapshot(ctx context.Context, read func(*sql.Tx) error) error {
 	defer tx.Rollback() //nolint:errcheck // nothing to lose
 	return read(tx)
 }
+
+// Shops lists the shops that have a log, rising, those after the given one.
+func (s *Store) Shops(ctx context.Context, after doorbell.ShopID, limit int) (shops []doorbell.ShopID, err error) {
+	rows, err := s.reads.QueryContext(ctx, s.dialect.rebind(`select shop_id from shop_heads where shop_id > ? order by shop_id limit ?`), after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the shops: %w", err)
+	}
+	err = eachRow(rows, func(r *sql.Rows) error {
+		var shop doorbell.ShopID
+		err := r.Scan(&shop)
+		shops = append(shops, shop)
+		return err
+	})
+	return shops, err
+}

@@ -23,13 +23,20 @@ const pruneStep = 500
 // only, up to the first alert that still rings, so that what is kept has no
 // hole; its head stays. An order that is paid and waits to be accepted stays.
 func (s *Store) Prune(ctx context.Context, keep Retention, at time.Time) error {
-	shops, err := s.shopsWithAlerts(ctx)
-	if err != nil {
-		return err
-	}
-	for _, shop := range shops {
-		if err := s.pruneShop(ctx, shop, at.Add(-keep.Alerts)); err != nil {
-			return fmt.Errorf("prune the log of shop %d: %w", shop, err)
+	var after doorbell.ShopID
+	for {
+		shops, err := s.Shops(ctx, after, pruneStep)
+		if err != nil {
+			return err
+		}
+		for _, shop := range shops {
+			if err := s.pruneShop(ctx, shop, at.Add(-keep.Alerts)); err != nil {
+				return fmt.Errorf("prune the log of shop %d: %w", shop, err)
+			}
+			after = shop
+		}
+		if len(shops) < pruneStep {
+			break
 		}
 	}
 	old := func(d time.Duration) int64 { return at.Add(-d).UnixMilli() }
@@ -61,20 +68,6 @@ func (s *Store) repeat(ctx context.Context, query string, args ...any) error {
 			return err
 		}
 	}
-}
-
-func (s *Store) shopsWithAlerts(ctx context.Context) (shops []doorbell.ShopID, err error) {
-	rows, err := s.reads.QueryContext(ctx, `select shop_id from shop_heads order by shop_id`)
-	if err != nil {
-		return nil, fmt.Errorf("read the shops: %w", err)
-	}
-	err = eachRow(rows, func(r *sql.Rows) error {
-		var shop doorbell.ShopID
-		err := r.Scan(&shop)
-		shops = append(shops, shop)
-		return err
-	})
-	return shops, err
 }
 
 func (s *Store) pruneShop(ctx context.Context, shop doorbell.ShopID, before time.Time) error {

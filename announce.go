@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/go-co-op/gocron/v2"
+
+	"doorbell/internal/config"
+	"doorbell/transport"
+)
+
+// announcer sends a text by the clock.
+type announcer struct {
+	scheduler gocron.Scheduler
+}
+
+// newAnnouncer is nil where announce.cron is empty.
+func newAnnouncer(cfg config.Config, hub *transport.Hub) (*announcer, error) {
+	if cfg.Announce.Cron == "" {
+		return nil, nil //nolint:nilnil // off
+	}
+	zone, err := cfg.Location()
+	if err != nil {
+		return nil, fmt.Errorf("time.zone: %w", err)
+	}
+	text, err := template.New("announce").Option("missingkey=error").Parse(cfg.Announce.Text)
+	if err != nil {
+		return nil, fmt.Errorf("announce.text: %w", err)
+	}
+	if _, err := announcement(text, zone); err != nil {
+		return nil, fmt.Errorf("announce.text: %w", err)
+	}
+	s, err := gocron.NewScheduler(gocron.WithLocation(zone))
+	if err != nil {
+		return nil, fmt.Errorf("announce: %w", err)
+	}
+	_, err = s.NewJob(gocron.CronJob(cfg.Announce.Cron, true), gocron.NewTask(func() {
+		if line, err := announcement(text, zone); err == nil { // it was tried above
+			hub.Announce(line, nil, cfg.Announce.Plain)
+		}
+	}))
+	if err != nil {
+		return nil, fmt.Errorf("announce.cron %q: want six fields with seconds, say 0/5 * * * * ?: %w", cfg.Announce.Cron, err)
+	}
+	return &announcer{scheduler: s}, nil
+}
+
+func announcement(text *template.Template, zone *time.Location) (string, error) {
+	var b strings.Builder
+	err := text.Execute(&b, map[string]string{"Time": time.Now().In(zone).Format("15:04:05")})
+	return b.String(), err
+}
+
+func (a *announcer) run(ctx context.Context) error {
+	a.scheduler.Start()
+	<-ctx.Done()
+	return a.scheduler.Shutdown()
+}

@@ -1,0 +1,200 @@
+// Package handlers is the HTTP edge: decode, call, encode. No SQL, no rule.
+package handlers
+
+import (
+	"context"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"doorbell/internal/auth"
+	"doorbell/internal/doorbell"
+	"doorbell/internal/payment"
+	"doorbell/transport"
+)
+
+// Shops tells which shops there are, for tokens that cover all.
+type Shops interface {
+	Shops(ctx context.Context, after doorbell.ShopID, limit int) ([]doorbell.ShopID, error)
+}
+
+// Streams serve a session on one transport. WebSocket and Poll return an error
+// only where nothing was written.
+type Streams struct {
+	WebSocket func(w http.ResponseWriter, r *http.Request, s *transport.Session) error
+	// RefuseWebSocket upgrades to close with a code.
+	RefuseWebSocket func(w http.ResponseWriter, r *http.Request, code int, reason string) error
+	SSE             func(w http.ResponseWriter, r *http.Request, s *transport.Session)
+	Poll            func(w http.ResponseWriter, r *http.Request, s *transport.Session, wait time.Duration, version string) error
+}
+
+// Options of New; all are needed but where it says so.
+type Options struct {
+	Service *doorbell.Service
+	Shops   Shops
+	Hub     *transport.Hub
+	Streams Streams
+	Tokens  *auth.Tokens
+	Logins  *auth.Logins
+	WeChat  *payment.Gate // nil: not configured
+	Ready   func(context.Context) error
+	Static  fs.FS
+	Log     *slog.Logger
+	Version string
+
+	BasePath       string
+	PublicURL      string // may be empty
+	Origins        []string
+	TrustedProxies []string
+	SkyOpen        bool
+	Heartbeat      time.Duration
+	AnnouncePlain  bool
+	Page           Page
+	ShopNames      map[doorbell.ShopID]string
+}
+
+// Page is what the console is told before anybody signs in.
+type Page struct {
+	Version string            `json:"version"`
+	Trial   bool              `json:"trial"`
+	Speech  map[string]Speech `json:"speech"` // by type
+	Sounds  fs.FS             `json:"-"`      // replaces the shipped clips; may be nil
+}
+
+// Speech is a sentence in both languages.
+type Speech struct {
+	Chinese string `json:"zh"`
+	English string `json:"en"`
+}
+
+// edge is what the handlers share.
+type edge struct {
+	Options
+	log       *slog.Logger
+	proxies   []netip.Prefix
+	originLog onceAMinute
+	forgeLog  onceAMinute
+	draining  atomic.Bool
+	metrics   *metrics
+}
+
+// Server is the HTTP edge as main runs it.
+type Server struct {
+	http.Handler
+	edge *edge
+}
+
+// Drain makes /readyz say no.
+func (s *Server) Drain() { s.edge.draining.Store(true) }
+
+// New builds the routes.
+func New(o Options) (*Server, error) {
+	gin.SetMode(gin.ReleaseMode)
+	h := &edge{Options: o, log: o.Log}
+	for _, p := range o.TrustedProxies {
+		h.proxies = append(h.proxies, prefix(p))
+	}
+	h.metrics = newMetrics(h)
+	r := gin.New()
+	if err := r.SetTrustedProxies(o.TrustedProxies); err != nil {
+		return nil, err
+	}
+	r.HandleMethodNotAllowed = true
+	r.RedirectTrailingSlash = false
+	r.RedirectFixedPath = false
+	r.Use(identify, h.recovered)
+	r.NoRoute(h.answer(func(*gin.Context) error {
+		return doorbell.Refuse(doorbell.NotFound, "There is nothing here.", "没有这个地址。")
+	}))
+	r.NoMethod(h.answer(h.wrongMethod))
+	root := r.Group(strings.TrimSuffix(o.BasePath, "/"))
+	h.streams(root)
+	h.api(root)
+	h.callbacks(root)
+	h.pages(root)
+	h.operations(root)
+	return &Server{Handler: r, edge: h}, nil
+}
+
+func (h *edge) wrongMethod(c *gin.Context) error {
+	return doorbell.Refuse(WrongMethod, "%s is not possible here.", "此地址不支持 %s。", c.Request.Method)
+}
+
+// streams has the three transports.
+func (h *edge) streams(root *gin.RouterGroup) {
+	for _, path := range []string{"/ws", "/ws/:sid"} {
+		root.GET(path, h.answer(h.webSocket))
+	}
+	for _, path := range []string{"/events", "/events/:sid"} {
+		root.GET(path, h.origins, h.answer(h.events))
+		root.OPTIONS(path, h.origins, preflight)
+	}
+	root.GET("/poll", h.origins, h.answer(h.poll))
+	root.OPTIONS("/poll", h.origins, preflight)
+}
+
+// api has /api/v1, /login, /logout and the compatible reminder.
+func (h *edge) api(root *gin.RouterGroup) {
+	const console, service, customer = doorbell.RoleConsole, doorbell.RoleService, doorbell.RoleCustomer
+	for _, path := range []string{"/login", "/logout"} {
+		root.OPTIONS(path, h.origins, preflight)
+	}
+	root.POST("/login", h.origins, h.answer(h.login))
+	root.POST("/logout", h.origins, h.answer(h.logout))
+	root.GET("/user/order/reminder/:id", h.skyReminder)
+
+	v1 := root.Group("/api/v1", h.origins)
+	v1.OPTIONS("/*any", preflight)
+	v1.POST("/orders", h.allow(service), h.answer(h.createOrder))
+	v1.GET("/orders/:id", h.allow(service, console, customer), h.answer(h.getOrder))
+	v1.POST("/orders/:id/reminders", h.allow(service, customer), h.answer(h.remind))
+	v1.POST("/orders/:id/accept", h.allow(service, console), h.answer(h.acceptOrder))
+	v1.POST("/orders/:id/cancel", h.allow(service), h.answer(h.cancelOrder))
+	v1.POST("/alerts", h.allow(service), h.answer(h.raise))
+	v1.GET("/alerts", h.allow(service, console), h.answer(h.alerts))
+	v1.POST("/alerts/:shop/:seq/accept", h.allow(console), h.answer(h.acceptAlert))
+	v1.POST("/alerts/:shop/:seq/receipts", h.allow(console), h.answer(h.receipt))
+	v1.PUT("/consoles/:console", h.allow(console, service), h.answer(h.hearing))
+	v1.GET("/shops/:id/consoles", h.allow(service, console), h.answer(h.consoles))
+	v1.GET("/shops", h.allow(service, console, customer), h.answer(h.shops))
+	v1.GET("/me", h.allow(service, console, customer), h.answer(h.me))
+	v1.POST("/announcements", h.allow(service), h.answer(h.announce))
+	v1.POST("/tickets", h.allow(service, console), h.answer(h.ticket))
+	v1.POST("/tokens", h.allow(service), h.answer(h.token))
+}
+
+func prefix(s string) netip.Prefix {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return p
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil { // the configuration was checked
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(a, a.BitLen())
+}
+
+// trusted reports whether the request comes straight from a trusted proxy.
+func (h *edge) trusted(r *http.Request) bool {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	for _, p := range h.proxies {
+		if p.Contains(a.Unmap()) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,276 @@
+package handlers
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"doorbell/internal/auth"
+	"doorbell/internal/doorbell"
+	"doorbell/transport"
+)
+
+// login opens a session for a token or a ticket of a console or an admin.
+func (h *edge) login(c *gin.Context) error {
+	if err := jsonOnly(c.Request); err != nil {
+		return err
+	}
+	var body struct {
+		Token  string `json:"token"`
+		Ticket string `json:"ticket"`
+	}
+	if err := decode(c, &body); err != nil {
+		return err
+	}
+	var g doorbell.Grant
+	var limit time.Time
+	var err error
+	switch {
+	case body.Ticket != "" && body.Token == "":
+		g, err = h.Logins.Spend(c.Request.Context(), body.Ticket)
+		limit = g.Expires
+	case body.Token != "" && body.Ticket == "":
+		g, err = h.Tokens.Check(body.Token)
+	default:
+		err = doorbell.InvalidField("token", "or ticket must be given, one of them", "与 ticket 必须且只能提供一个")
+	}
+	if err != nil {
+		return err
+	}
+	if g.Role != doorbell.RoleConsole && g.Role != doorbell.RoleAdmin {
+		return doorbell.Refuse(doorbell.Forbidden, "Role %s has no console.", "角色 %s 不能登录控制台。", g.Role)
+	}
+	cookie, g, err := h.Logins.Open(c.Request.Context(), g, limit)
+	if err != nil {
+		return err
+	}
+	h.setCookie(c, cookie, g.Expires)
+	return h.writeMe(c, g)
+}
+
+// logout ends the session and its streams; without one it is content.
+func (h *edge) logout(c *gin.Context) error {
+	if err := jsonOnly(c.Request); err != nil {
+		return err
+	}
+	if cookie, err := c.Request.Cookie(Cookie); err == nil && cookie.Value != "" {
+		id, err := h.Logins.End(c.Request.Context(), cookie.Value)
+		if err != nil {
+			return err
+		}
+		h.Hub.EndLogin(id)
+	}
+	h.setCookie(c, "", time.Time{})
+	c.Status(http.StatusNoContent)
+	return nil
+}
+
+// shopView names a shop.
+type shopView struct {
+	ID   doorbell.ShopID `json:"id"`
+	Name string          `json:"name"`
+}
+
+func (h *edge) view(shops []doorbell.ShopID) []shopView {
+	out := make([]shopView, len(shops))
+	for i, shop := range shops {
+		out[i] = shopView{ID: shop, Name: h.ShopNames[shop]}
+	}
+	return out
+}
+
+func (h *edge) me(c *gin.Context) error { return h.writeMe(c, grantOf(c)) }
+
+func (h *edge) writeMe(c *gin.Context, g doorbell.Grant) error {
+	c.Header("Cache-Control", "no-store")
+	c.JSON(http.StatusOK, gin.H{
+		"sub": g.Subject, "role": g.Role, "shops": h.view(g.Shops.List), "all": g.Shops.All,
+		"expires": g.Expires.UTC().Format(time.RFC3339),
+	})
+	return nil
+}
+
+// shops lists the shops of the token; of a * token those that are configured
+// or have a log.
+func (h *edge) shops(c *gin.Context) error {
+	after, err := number(c, "after", 0, 0, doorbell.MaxID)
+	if err != nil {
+		return err
+	}
+	limit, err := number(c, "limit", 100, 1, 500)
+	if err != nil {
+		return err
+	}
+	set := grantOf(c).Shops
+	all := slices.Clone(set.List)
+	if set.All {
+		if all, err = h.Shops.Shops(c.Request.Context(), doorbell.ShopID(after), int(limit)+1); err != nil {
+			return err
+		}
+		for shop := range h.ShopNames {
+			all = append(all, shop)
+		}
+	}
+	slices.Sort(all)
+	all = slices.DeleteFunc(slices.Compact(all), func(shop doorbell.ShopID) bool { return shop <= doorbell.ShopID(after) })
+	var next *doorbell.ShopID
+	if len(all) > int(limit) {
+		all = all[:limit]
+		next = &all[limit-1]
+	}
+	c.JSON(http.StatusOK, gin.H{"shops": h.view(all), "next": next})
+	return nil
+}
+
+// grantBody is the body of tickets and tokens.
+type grantBody struct {
+	Subject string   `json:"sub"`
+	Shops   shopList `json:"shops"`
+	TTL     lifetime `json:"ttl"`
+	Life    lifetime `json:"life"` // tickets by a service: up to 15 minutes
+}
+
+// consoleGrant is the console's right that the caller may hand on: shops
+// within its own, and no longer than a console caller's own.
+func consoleGrant(c *gin.Context, fallback, longest time.Duration) (doorbell.Grant, grantBody, error) {
+	var body grantBody
+	if err := decode(c, &body); err != nil {
+		return doorbell.Grant{}, body, err
+	}
+	caller := grantOf(c)
+	if body.Subject == "" {
+		body.Subject = caller.Subject
+	}
+	if len(body.Subject) > 128 {
+		return doorbell.Grant{}, body, doorbell.InvalidField("sub", "must be at most 128 bytes", "最多 128 字节")
+	}
+	shops := caller.Shops
+	if body.Shops.Given {
+		shops = body.Shops.Set
+	}
+	if !shops.All && len(shops.List) == 0 {
+		return doorbell.Grant{}, body, doorbell.InvalidField("shops", "must name at least one shop", "至少指定一个门店")
+	}
+	if !shops.Within(caller.Shops) {
+		return doorbell.Grant{}, body, foreignShop()
+	}
+	ttl := time.Duration(body.TTL)
+	if ttl == 0 {
+		ttl = fallback
+	}
+	if ttl < time.Second || ttl > longest {
+		return doorbell.Grant{}, body, doorbell.InvalidField("ttl", "must be from 1s to "+longest.String(), "必须在 1s 到 "+longest.String()+" 之间")
+	}
+	expires := time.Now().Add(ttl)
+	if caller.Role == doorbell.RoleConsole && caller.Expires.Before(expires) {
+		expires = caller.Expires
+	}
+	return doorbell.Grant{
+		Subject: body.Subject, Role: doorbell.RoleConsole, Shops: shops, Expires: doorbell.Instant(expires),
+	}, body, nil
+}
+
+func (h *edge) ticket(c *gin.Context) error {
+	g, body, err := consoleGrant(c, auth.SessionByTicket, auth.ConsoleTTL)
+	if err != nil {
+		return err
+	}
+	life := auth.TicketTTL
+	if asked := time.Duration(body.Life); asked != 0 {
+		if asked < time.Second || asked > auth.LinkTTL || grantOf(c).Role == doorbell.RoleConsole {
+			return doorbell.InvalidField("life", "is for services, up to 15m", "仅供服务端使用，最长 15m")
+		}
+		life = asked
+	}
+	ticket, expires, err := h.Logins.MakeTicket(c.Request.Context(), g, life)
+	if err != nil {
+		return err
+	}
+	c.Header("Cache-Control", "no-store")
+	c.JSON(http.StatusOK, gin.H{"ticket": ticket, "expires": expires.Format(time.RFC3339)})
+	return nil
+}
+
+func (h *edge) token(c *gin.Context) error {
+	g, _, err := consoleGrant(c, auth.ConsoleTTL, auth.ServiceTTL)
+	if err != nil {
+		return err
+	}
+	token, err := h.Tokens.Issue(g)
+	if err != nil {
+		return doorbell.Refuse(doorbell.Conflict, "%v.", "%v。", err)
+	}
+	c.Header("Cache-Control", "no-store")
+	c.JSON(http.StatusOK, gin.H{"token": token, "expires": g.Expires.Format(time.RFC3339)})
+	return nil
+}
+
+func (h *edge) hearing(c *gin.Context) error {
+	var body struct {
+		Audible *bool  `json:"audible"`
+		Reason  string `json:"reason"`
+		Label   string `json:"label"`
+	}
+	if err := decode(c, &body); err != nil {
+		return err
+	}
+	if body.Audible == nil {
+		return doorbell.InvalidField("audible", "is missing", "缺失")
+	}
+	if len(body.Reason) > 200 || len(body.Label) > 200 {
+		return doorbell.InvalidField("label", "and reason must be at most 200 bytes", "和 reason 最多 200 字节")
+	}
+	known := h.Hub.SetHearing(c.Param("console"), grantOf(c).Subject,
+		transport.Hearing{Audible: *body.Audible, Reason: body.Reason, Label: body.Label})
+	if !known {
+		return doorbell.Refuse(doorbell.NotFound, "There is no such console.", "没有这个控制台。")
+	}
+	c.Status(http.StatusNoContent)
+	return nil
+}
+
+func (h *edge) consoles(c *gin.Context) error {
+	n, err := id("id", c.Param("id"))
+	if err != nil {
+		return err
+	}
+	if !grantOf(c).Shops.Has(doorbell.ShopID(n)) {
+		return doorbell.Refuse(doorbell.NotFound, "There is no shop %d.", "门店 %d 不存在。", n)
+	}
+	c.JSON(http.StatusOK, gin.H{"consoles": h.Hub.Consoles(doorbell.ShopID(n))})
+	return nil
+}
+
+// maxAnnouncement bounds an announcement, in bytes.
+const maxAnnouncement = 2000
+
+func (h *edge) announce(c *gin.Context) error {
+	var body struct {
+		Text  string   `json:"text"`
+		Shops shopList `json:"shops"`
+	}
+	if err := decode(c, &body); err != nil {
+		return err
+	}
+	if body.Text == "" || len(body.Text) > maxAnnouncement {
+		return doorbell.InvalidField("text", "must be 1 to 2000 bytes", "必须是 1 到 2000 字节")
+	}
+	shops := grantOf(c).Shops
+	if body.Shops.Given {
+		if !body.Shops.Set.Within(shops) {
+			return foreignShop()
+		}
+		shops = body.Shops.Set
+	}
+	list := shops.List
+	if shops.All {
+		list = nil // all
+	} else if list == nil {
+		list = []doorbell.ShopID{}
+	}
+	n := h.Hub.Announce(body.Text, list, h.AnnouncePlain)
+	c.JSON(http.StatusAccepted, gin.H{"consoles": n})
+	return nil
+}

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"doorbell/handlers"
+	"doorbell/internal/auth"
+	"doorbell/internal/config"
+	"doorbell/internal/doorbell"
+	"doorbell/internal/payment"
+	"doorbell/internal/payment/wechatsim"
+	"doorbell/internal/store"
+	"doorbell/static"
+	"doorbell/transport"
+	"doorbell/transport/poll"
+	"doorbell/transport/sse"
+	"doorbell/transport/ws"
+)
+
+const (
+	// stopWait bounds each step of a stop.
+	stopWait = 5 * time.Second
+	// pruneEvery is how often old things are looked for.
+	pruneEvery = time.Hour
+	// socketBuffer bounds what the kernel holds for a console that does not
+	// read; a burst of alerts fits many times.
+	socketBuffer = 64 << 10
+)
+
+// serve is the command.
+func serve(ctx context.Context, args []string, out io.Writer) error {
+	fs, file := flags("serve", out)
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	cfg, err := settings(*file)
+	if err != nil {
+		return err
+	}
+	log := newLogger(os.Stderr)
+	for _, name := range cfg.Unknown {
+		log.WarnContext(ctx, "unknown variable ignored", "name", name)
+	}
+	a, err := build(ctx, cfg.Config, log)
+	if err != nil {
+		return err
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Server.Addr)
+	if err != nil {
+		return errors.Join(fmt.Errorf("server.addr %s: %w", cfg.Server.Addr, err), a.store.Close())
+	}
+	return a.run(ctx, ln, out)
+}
+
+// app is everything that lives while the server does.
+type app struct {
+	cfg      config.Config
+	log      *slog.Logger
+	store    *store.Store
+	hub      *transport.Hub
+	ws       *ws.Transport
+	edge     *handlers.Server
+	logins   *auth.Logins
+	announce *announcer // nil: off
+}
+
+// build makes all parts and starts none of them.
+func build(ctx context.Context, cfg config.Config, log *slog.Logger) (*app, error) {
+	a := &app{cfg: cfg, log: log}
+	texts, err := doorbell.ParseTexts(map[doorbell.Type]string{
+		doorbell.NewOrder: cfg.Alerts.Text.NewOrder, doorbell.Reminder: cfg.Alerts.Text.Reminder,
+		doorbell.TakenCare: cfg.Alerts.Text.TakenCare, doorbell.CalledOff: cfg.Alerts.Text.CalledOff,
+	})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	tokens, err := newTokens(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	gate, err := newGate(cfg)
+	if err != nil {
+		return nil, err
+	}
+	a.hub = transport.New(transport.Options{
+		Log: storeLog{a}, Logger: log, Version: version(), Heartbeat: cfg.Stream.Heartbeat, LogText: cfg.Log.ClientText,
+		Renew: func(ctx context.Context, login string) (time.Time, error) { return a.logins.Until(ctx, login) },
+	})
+	if a.announce, err = newAnnouncer(cfg, a.hub); err != nil {
+		return nil, usageError{err}
+	}
+	a.store, err = store.Open(ctx, store.Options{URL: cfg.Database.URL, Publish: a.hub.Deliver, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	a.logins = auth.NewLogins(a.store)
+	a.ws = ws.New(cfg.Stream.WriteTimeout)
+	rules := doorbell.Rules{Texts: texts, Trial: cfg.OnTrial(), Reminders: doorbell.ReminderRules{Interval: cfg.Reminder.Interval}}
+	for _, s := range cfg.Reminder.Statuses {
+		rules.Reminders.Statuses = append(rules.Reminders.Statuses, doorbell.Status(s))
+	}
+	a.edge, err = a.newEdge(doorbell.NewService(a.store, rules, log), tokens, gate)
+	if err != nil {
+		return nil, errors.Join(err, a.store.Close())
+	}
+	return a, nil
+}
+
+// storeLog is the store, which is opened after the hub that it publishes to.
+type storeLog struct{ a *app }
+
+func (l storeLog) Positions(ctx context.Context, shops []doorbell.ShopID) (string, map[doorbell.ShopID]doorbell.Position, error) {
+	return l.a.store.Positions(ctx, shops)
+}
+
+func (l storeLog) AlertsAfter(ctx context.Context, shop doorbell.ShopID, after doorbell.Seq, limit int) ([]doorbell.Alert, error) {
+	return l.a.store.AlertsAfter(ctx, shop, after, limit)
+}
+
+func (l storeLog) DrawEpoch(ctx context.Context, old string) error {
+	return l.a.store.DrawEpoch(ctx, old)
+}
+
+func (a *app) newEdge(service *doorbell.Service, tokens *auth.Tokens, gate *payment.Gate) (*handlers.Server, error) {
+	cfg := a.cfg
+	names := map[doorbell.ShopID]string{}
+	for _, s := range cfg.Shops {
+		names[doorbell.ShopID(s.ID)] = s.Name
+	}
+	page := handlers.Page{Version: version(), Trial: cfg.OnTrial(), Speech: map[string]handlers.Speech{
+		"1": handlers.Speech(cfg.Console.Speech.NewOrder), "2": handlers.Speech(cfg.Console.Speech.Reminder),
+	}}
+	if cfg.Console.Sounds != "" {
+		page.Sounds = os.DirFS(cfg.Console.Sounds)
+	}
+	events := sse.New(cfg.Stream.WriteTimeout)
+	return handlers.New(handlers.Options{
+		Service: service, Shops: a.store, Hub: a.hub, Tokens: tokens, Logins: a.logins, WeChat: gate, Ready: a.store.Check,
+		Streams: handlers.Streams{WebSocket: a.ws.Serve, RefuseWebSocket: ws.Refuse, SSE: events.Serve, Poll: poll.Serve},
+		Static:  fs.FS(static.Files), Log: a.log, Version: version(),
+		BasePath: cfg.Server.BasePath, PublicURL: cfg.Server.PublicURL, Origins: cfg.Auth.Origins,
+		TrustedProxies: cfg.Server.TrustedProxies, SkyOpen: cfg.Sky.Open, Heartbeat: cfg.Stream.Heartbeat,
+		AnnouncePlain: cfg.Announce.Plain, Page: page, ShopNames: names,
+	})
+}
+
+func newTokens(ctx context.Context, cfg config.Config) (*auth.Tokens, error) {
+	switch {
+	case cfg.Auth.Algorithm == "HS256":
+		secret, err := auth.EnsureSecret(string(cfg.Auth.Secret), dataDir(cfg))
+		if err != nil {
+			return nil, err
+		}
+		return auth.NewHS256(secret)
+	case cfg.Auth.JWKSURL != "":
+		return auth.NewJWKS(ctx, cfg.Auth.Algorithm, cfg.Auth.JWKSURL)
+	default:
+		return auth.NewPublicKey(cfg.Auth.Algorithm, cfg.Auth.PublicKey)
+	}
+}
+
+// newGate verifies WeChat Pay's callbacks with the configured account; on
+// trial with the simulator's keys, and with these in no other case.
+func newGate(cfg config.Config) (*payment.Gate, error) {
+	var account payment.Account
+	switch w := cfg.Pay.WeChat; {
+	case w.Configured():
+		account = payment.Account{
+			MchID: w.MchID, AppID: w.AppID, APIv3Key: string(w.APIv3Key), PublicKeyID: w.PublicKeyID, CheckAmount: w.CheckAmount,
+		}
+		var err error
+		if account.Certificates, err = payment.LoadCertificates(w.Certificates); err != nil {
+			return nil, usageError{fmt.Errorf("pay.wechat.certificates: %w", err)}
+		}
+		if w.PublicKey != "" {
+			if account.PublicKey, err = payment.LoadPublicKey(w.PublicKey); err != nil {
+				return nil, usageError{fmt.Errorf("pay.wechat.public_key: %w", err)}
+			}
+		}
+	case cfg.OnTrial():
+		platform, err := wechatsim.Ensure(dataDir(cfg))
+		if err != nil {
+			return nil, err
+		}
+		account = platform.Account()
+		account.CheckAmount = w.CheckAmount
+	default:
+		return nil, nil //nolint:nilnil // not configured: the route answers 404
+	}
+	v, err := payment.NewWeChat(account)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("pay.wechat: %w", err)}
+	}
+	return payment.NewGate(v), nil
+}
+
+// run serves on ln until ctx ends, then stops in the reverse order: not ready,
+// the consoles told bye, HTTP, the store last.
+func (a *app) run(ctx context.Context, ln net.Listener, out io.Writer) error {
+	server := &http.Server{
+		Handler: a.edge, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	lasting := context.WithoutCancel(ctx)
+	storeCtx, stopStore := context.WithCancel(lasting)
+	hubCtx, stopHub := context.WithCancel(lasting)
+	defer stopStore()
+	defer stopHub()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.store.Run(storeCtx) })
+	g.Go(func() error { return a.hub.Run(hubCtx) })
+	g.Go(func() error {
+		if err := server.Serve(boundedListener{ln}); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error { return a.prune(ctx) })
+	if a.announce != nil {
+		g.Go(func() error { return a.announce.run(ctx) })
+	}
+	g.Go(func() error { return a.startScreen(ctx, ln.Addr(), out) })
+	g.Go(func() error {
+		<-ctx.Done()
+		a.log.InfoContext(lasting, "stopping")
+		err := a.stop(lasting, server)
+		stopHub()
+		stopStore()
+		return err
+	})
+	err := errors.Join(g.Wait(), a.store.Close())
+	a.log.InfoContext(lasting, "stopped")
+	return err
+}
+
+func (a *app) stop(ctx context.Context, server *http.Server) error {
+	a.edge.Drain()
+	for _, step := range []func(context.Context) error{a.hub.Shutdown, a.ws.Shutdown, server.Shutdown} {
+		ctx, cancel := context.WithTimeout(ctx, stopWait)
+		if err := step(ctx); err != nil {
+			a.log.WarnContext(ctx, "stopping took too long", "error", err)
+		}
+		cancel()
+	}
+	return server.Close()
+}
+
+// boundedListener bounds each connection's send buffer.
+type boundedListener struct{ net.Listener }
+
+func (l boundedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(socketBuffer) // a bound, not a need
+	}
+	return c, err
+}
+
+// prune removes what is older than the retention, now and every hour.
+func (a *app) prune(ctx context.Context) error {
+	keep := store.Retention{Alerts: a.cfg.Alerts.Retention, Orders: a.cfg.Orders.Retention, Inbox: a.cfg.Inbox.Retention}
+	tick := time.NewTicker(pruneEvery)
+	defer tick.Stop()
+	for {
+		if err := a.store.Prune(ctx, keep, time.Now()); err != nil && ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "pruning failed", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
