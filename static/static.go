@@ -5,5 +5,5 @@ import "embed"
 
 // Files are the pages, their modules and their sounds.
 //
-//go:embed *.html *.js *.css *.svg all:sounds
+//go:embed *.html *.js *.css *.svg sounds
 var Files embed.FS

@@ -1,0 +1,146 @@
+package e2e
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestAnOrderRingsOnceOnEveryPath opens the console directly and through
+// proxies that break the better transports.
+func TestAnOrderRingsOnceOnEveryPath(t *testing.T) {
+	s := startServer(t, "DOORBELL_SERVER_TRUSTED_PROXIES=", "DOORBELL_PAY_TRIAL=true")
+	pass := `proxy_pass http://doorbell; proxy_set_header Host $http_host;`
+	for _, c := range []struct{ name, base, transport string }{
+		{"direct", s.base, "websocket"},
+		{"nginx without Upgrade", startNginx(t, s.addr, `location / { `+pass+` }`), "sse"},
+		{"nginx that buffers", startNginx(t, s.addr, `location / { `+pass+` proxy_ignore_headers X-Accel-Buffering; proxy_http_version 1.1; proxy_set_header Connection ""; }`), "poll"},
+		{"nginx as it should be", startNginx(t, s.addr, `location / { `+pass+` proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"; }`), "websocket"},
+		{"a gateway that holds bodies", startHolding(t, s.addr), "poll"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := openPage(t, strings.Replace(s.link(), s.base, c.base, 1))
+			p.waitLink(c.transport)
+			p.soundOn()
+			s.run("simulate", "--pause", "0s")
+			eventually(t, "the order was shown and heard", func() bool { return len(p.counts().Heard) > 0 })
+			got := p.counts()
+			if len(got.Shown) != 1 || len(got.Heard) != 1 || len(got.Errors) != 0 {
+				t.Errorf("counted %+v, want one alert shown and heard once, and no error", got)
+			}
+			if strings.HasPrefix(got.Heard[0], "blocked") || strings.HasPrefix(got.Heard[0], "chime") {
+				t.Errorf("heard %v, want a voice or a clip after the chime", got.Heard)
+			}
+			p.click("#open .alert button")
+			eventually(t, "accepted", func() bool { return p.js(`document.querySelectorAll('#open .alert').length`) == "0" })
+		})
+	}
+}
+
+// TestConsole is the README's way: the link that serve prints, sound on, an
+// order, a reminder, and an accept that silences every console.
+func TestConsole(t *testing.T) {
+	s := startServer(t)
+	var link string
+	for word := range strings.FieldsSeq(s.out.String()) {
+		if strings.Contains(word, "#ticket=") {
+			link = word
+		}
+	}
+	if link == "" {
+		t.Fatalf("serve printed no link:\n%s", s.out)
+	}
+	p := openPage(t, link)
+	p.waitLink("websocket")
+	if at := p.js(`location.href`); strings.Contains(at, "ticket") {
+		t.Errorf("the address bar still has %s", at)
+	}
+	if p.js(`document.getElementById('muted').hidden`) != "false" {
+		t.Error("sound is off and the page does not say so")
+	}
+	p.shot("console-empty")
+	p.soundOn()
+	second := openPage(t, s.link())
+	second.waitLink("websocket")
+
+	s.run("simulate", "--pause", "100ms")
+	for _, tab := range []*page{p, second} {
+		eventually(t, "both alerts on both consoles", func() bool { return len(tab.counts().Shown) == 2 })
+	}
+	eventually(t, "both were heard", func() bool { return len(p.counts().Heard) == 2 })
+	if got := p.counts().Shown; !slices.Equal(got, []string{"1:1:1", "1:2:2"}) {
+		t.Errorf("shown %v, want the order, then the reminder", got)
+	}
+	p.shot("console-ringing")
+	p.size(390, 844)
+	p.shot("console-ringing-phone")
+	p.size(1280, 800)
+
+	// The device that heard says so, and the one that could not says why.
+	token := s.token("console", "--shops", "1")
+	eventually(t, "receipts of both consoles", func() bool {
+		_, answer := s.call("GET", "api/v1/alerts?shop=1&limit=1", token, nil)
+		text := strings.ReplaceAll(toJSON(t, answer), " ", "")
+		return strings.Contains(text, `"stage":"sounded"`) && strings.Contains(text, `"sound_not_unlocked"`)
+	})
+
+	// A tablet that boots now rings for what is open.
+	late := openPage(t, s.link())
+	eventually(t, "a late console shows what is open", func() bool { return len(late.counts().Shown) == 2 })
+
+	p.click("#open .alert button")
+	for _, tab := range []*page{p, second, late} {
+		eventually(t, "an accept silences every console", func() bool { return tab.js(`document.querySelectorAll('#open .alert').length`) == "0" })
+	}
+	p.shot("console-accepted")
+	for _, tab := range []*page{p, second, late} {
+		if errs := tab.counts().Errors; len(errs) != 0 {
+			t.Errorf("errors on the page: %v", errs)
+		}
+	}
+}
+
+// TestConsoleThroughARestart kills the server under an open console and rings
+// after it is back: shown once, nothing twice, also after a reload.
+func TestConsoleThroughARestart(t *testing.T) {
+	s := startServer(t)
+	p := openPage(t, s.link())
+	p.waitLink("websocket")
+	s.run("simulate", "--pause", "0s")
+	eventually(t, "the first alert", func() bool { return len(p.counts().Shown) == 1 })
+	s.stop(15)
+	eventually(t, "the page says that it is offline", func() bool {
+		return p.js(`document.getElementById('link').dataset.state`) == "offline"
+	})
+	s.start()
+	s.run("simulate", "--pause", "0s")
+	eventually(t, "the second alert", func() bool { return len(p.counts().Shown) == 2 })
+	p.waitLink("websocket")
+	if got := p.counts().Shown; !slices.Equal(got, []string{"1:1:1", "1:2:1"}) {
+		t.Errorf("shown %v, want each once, in order", got)
+	}
+	if err := p.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "both open alerts after a reload", func() bool { return len(p.counts().Shown) == 2 })
+	p.waitLink("websocket")
+	if n := p.js(`document.querySelectorAll('#open .alert').length`); n != "2" {
+		t.Errorf("%s alerts on the page, want 2", n)
+	}
+}
+
+// TestUsedLink shows the way to another one.
+func TestUsedLink(t *testing.T) {
+	s := startServer(t)
+	link := s.link()
+	openPage(t, link).waitLink("websocket")
+	p := openPage(t, link)
+	eventually(t, "the sign-in form", func() bool { return p.js(`document.getElementById('sign-in').hidden`) == "false" })
+	if hint := p.js(`document.getElementById('sign-in-hint').textContent`); !strings.Contains(hint, "doorbell link") {
+		t.Errorf("the hint is %q, want it to name doorbell link", hint)
+	}
+	p.shot("console-sign-in")
+	p.MustElement("#token").MustInput(s.token("console", "--shops", "1"))
+	p.click("#sign-in button")
+	p.waitLink("websocket")
+}

@@ -1,0 +1,327 @@
+// Package e2e holds the tests that run the real program: a process of its own,
+// real proxies, a real browser.
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binary is the program, built once with the race detector.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "doorbell-e2e")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "doorbell")
+	build := exec.Command("go", "build", "-race", "-o", binary, "..")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e: build the program:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	stopBrowser()
+	_ = os.RemoveAll(dir) // a temporary folder
+	os.Exit(code)
+}
+
+// within is how long a condition may take; a passing run never waits so long.
+const within = 30 * time.Second
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("never happened within %v: %s", within, what)
+		}
+		<-tick.C
+	}
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close() //nolint:errcheck // freed for the one who asked
+	return ln.Addr().String()
+}
+
+// output collects what a process prints.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// server is one doorbell process.
+type server struct {
+	t    *testing.T
+	addr string
+	base string
+	dir  string
+	env  []string
+	cmd  *exec.Cmd
+	out  *output
+	log  *output
+}
+
+// startServer runs the program in a folder of its own; env adds settings.
+func startServer(t *testing.T, env ...string) *server {
+	t.Helper()
+	addr := freeAddr(t)
+	s := &server{t: t, addr: addr, base: "http://" + addr + "/", dir: t.TempDir(), env: env}
+	s.start()
+	t.Cleanup(func() { s.stop(syscall.SIGTERM) })
+	return s
+}
+
+func (s *server) environ() []string {
+	env := []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "DOORBELL_SERVER_ADDR=" + s.addr,
+	}
+	return append(env, s.env...)
+}
+
+func (s *server) start() {
+	s.t.Helper()
+	s.out, s.log = &output{}, &output{}
+	s.cmd = exec.Command(binary)
+	s.cmd.Dir, s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = s.dir, s.environ(), s.out, s.log
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	eventually(s.t, "the server is ready", func() bool {
+		res, err := http.Get(s.base + "readyz")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close() //nolint:errcheck // not read
+		return res.StatusCode == http.StatusOK
+	})
+}
+
+// stop ends the process and checks that it ended well.
+func (s *server) stop(sig syscall.Signal) {
+	if s.cmd == nil {
+		return
+	}
+	cmd := s.cmd
+	s.cmd = nil
+	if err := cmd.Process.Signal(sig); err != nil {
+		s.t.Errorf("signal the server: %v", err)
+	}
+	err := cmd.Wait()
+	if sig == syscall.SIGTERM && err != nil {
+		s.t.Errorf("the server stopped with %v:\n%s", err, s.log)
+	}
+	if strings.Contains(s.log.String(), "DATA RACE") {
+		s.t.Errorf("data race:\n%s", s.log)
+	}
+}
+
+// run runs another command of the program against this server.
+func (s *server) run(args ...string) string {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), within)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	var out, errs bytes.Buffer
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.dir, s.environ(), &out, &errs
+	if err := cmd.Run(); err != nil {
+		s.t.Fatalf("doorbell %v: %v\n%s%s\nserver: %s", args, err, &out, &errs, s.log)
+	}
+	return strings.TrimSpace(out.String())
+}
+
+func (s *server) token(role string, more ...string) string {
+	s.t.Helper()
+	return s.run(append([]string{"token", "--role", role}, more...)...)
+}
+
+// link is the console with a fresh ticket.
+func (s *server) link() string { s.t.Helper(); return s.run("link") }
+
+// call makes an API call and returns the status and the answer.
+func (s *server) call(method, path, token string, body any) (int, map[string]any) {
+	s.t.Helper()
+	var text io.Reader = http.NoBody
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		text = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.base+path, text)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // read
+	var answer map[string]any
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil && err != io.EOF {
+		s.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return res.StatusCode, answer
+}
+
+// need finds a program, or fails: the suite does not pass by leaving it out.
+func need(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		if p := filepath.Join("/usr/sbin", name); exists(p) {
+			return p
+		}
+		t.Fatalf("%s is needed; make deps installs it", name)
+	}
+	return path
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// startNginx runs nginx in front of upstream; location holds its directives.
+func startNginx(t *testing.T, upstream, location string) string {
+	t.Helper()
+	addr, dir := freeAddr(t), t.TempDir()
+	conf := fmt.Sprintf(`daemon off; worker_processes 1; pid %[1]s/pid; error_log %[1]s/error.log;
+events { worker_connections 256; }
+http {
+  access_log off;
+  client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+  server { listen %[2]s; %[4]s }
+  upstream doorbell { server %[3]s; }
+}`, dir, addr, upstream, location)
+	file := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(need(t, "nginx"), "-c", file, "-p", dir)
+	var errs output
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+		_ = cmd.Wait()
+	})
+	eventually(t, "nginx listens", func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false
+		}
+		return c.Close() == nil
+	})
+	return "http://" + addr + "/"
+}
+
+// startHolding is a gateway that scans for viruses: it reads each answer to
+// its end before it hands on a byte, and knows no upgrades.
+func startHolding(t *testing.T, upstream string) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns sync.WaitGroup
+	t.Cleanup(func() { _ = ln.Close(); conns.Wait() })
+	conns.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() { hold(c, upstream) })
+		}
+	})
+	return "http://" + ln.Addr().String() + "/"
+}
+
+// hold passes one request on and its whole answer back.
+func hold(c net.Conn, upstream string) {
+	defer c.Close() //nolint:errcheck // over
+	in := bufio.NewReader(c)
+	req, err := http.ReadRequest(in)
+	if err != nil {
+		return
+	}
+	up, err := net.Dial("tcp", upstream)
+	if err != nil {
+		return
+	}
+	defer up.Close() //nolint:errcheck // over
+	req.Header.Del("Upgrade")
+	req.Header.Set("Connection", "close")
+	req.Close = true
+	if req.Write(up) != nil {
+		return
+	}
+	go func() { // the client leaves: so does the request
+		_, _ = in.ReadByte()
+		_ = up.Close()
+	}()
+	res, err := http.ReadResponse(bufio.NewReader(up), req)
+	if err != nil {
+		return
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return
+	}
+	res.Body, res.ContentLength, res.TransferEncoding, res.Close = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil, true
+	_ = res.Write(c) // the client may be gone
+}
+
+func toJSON(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

@@ -1,0 +1,174 @@
+// @ts-check
+import { base, call, Refused } from './api.js';
+import { Board } from './board.js';
+import { language, t } from './i18n.js';
+import { byID, fill, show } from './page.js';
+import { Speaker } from './speaker.js';
+
+/** @typedef {{sub: string, role: string, all: boolean, shops: {id: number, name: string}[]}} Me */
+
+const speaker = new Speaker({ clip: (type, lang) => `${base}static/sounds/${type}.${lang}.mp3` });
+
+/** The ticket of a link, taken out of the address bar before anything else sees it. */
+function takeTicket() {
+  const match = /^#ticket=([0-9A-Za-z]+)$/.exec(location.hash);
+  if (!match) return null;
+  history.replaceState(null, '', location.pathname + location.search);
+  return match[1];
+}
+
+function label() {
+  document.documentElement.lang = language;
+  document.title = t('title');
+  fill('#title', t('title'));
+  fill('#trial', t('trial'));
+  fill('#empty .big', t('noAlerts'));
+  fill('#empty .hint', t('noAlertsHint'));
+  fill('#history-title', t('history'));
+  fill('#demo', t('demo'));
+  fill('#sign-out', t('signOut'));
+  fill('#sign-in h2', t('signIn'));
+  fill('#sign-in label span', t('token'));
+  fill('#sign-in button', t('signIn'));
+  fill('#sign-in-hint', t('signInHint'));
+  fill('#shop-label span', t('pickShop'));
+  fill('#offline', t('offlineBanner'));
+  if (!window.isSecureContext) {
+    fill('#missing', t('missing', { what: 'wake lock, notifications' }));
+    show('#missing', true);
+  }
+}
+
+/** @param {boolean} failed */
+function showSound(failed) {
+  const on = speaker.unlocked;
+  fill('#sound', on ? t('ringNow') : t('soundOn'));
+  byID('sound').classList.toggle('primary', !on);
+  fill('#muted', failed ? t('soundFailed') : t('soundOff'));
+  show('#muted', !on && !byID('board').hidden);
+}
+
+/** @param {Me} me @returns {Promise<{id: number, name: string}[]>} */
+async function shopsOf(me) {
+  if (me.shops.length > 0) return me.shops;
+  const { shops } = await call('GET', 'api/v1/shops?limit=500');
+  return shops.length > 0 ? shops : [{ id: 1, name: '' }];
+}
+
+/** @type {Board | null} */
+let board = null;
+
+/** @param {Me} me @param {any} page */
+async function open(me, page) {
+  show('#sign-in', false);
+  show('#board', true);
+  show('#sign-out', true);
+  const shops = await shopsOf(me);
+  const select = /** @type {HTMLSelectElement} */ (byID('shop'));
+  select.replaceChildren(
+    ...shops.map((s) => {
+      const option = document.createElement('option');
+      option.value = String(s.id);
+      option.textContent = s.name || t('shop', { id: s.id });
+      return option;
+    }),
+  );
+  show('#shop-label', shops.length > 1);
+  const follow = () => {
+    board?.close();
+    board = new Board({ shop: Number(select.value), speaker, speech: page.speech, onDenied: signedOut });
+  };
+  select.onchange = follow;
+  follow();
+  showSound(false);
+}
+
+function signedOut() {
+  board?.close();
+  board = null;
+  show('#board', false);
+  show('#sign-out', false);
+  show('#sign-in', true);
+  showSound(false);
+}
+
+/** @param {unknown} err */
+function tellError(err) {
+  fill('#error', t('failed', { why: err instanceof Error ? err.message : String(err) }));
+  show('#error', true);
+  setTimeout(() => show('#error', false), 8000);
+}
+
+/** @param {any} page */
+function wire(page) {
+  byID('sound').onclick = async () => {
+    const ready = await speaker.unlock();
+    showSound(!ready);
+    if (!ready) return;
+    board?.audible();
+    // biome-ignore lint/suspicious/noExplicitAny: not in every browser
+    /** @type {any} */ (navigator).wakeLock?.request('screen').catch(() => {});
+  };
+  speaker.addEventListener('change', () => {
+    showSound(false);
+    board?.audible();
+  });
+  byID('sign-in').onsubmit = async (e) => {
+    e.preventDefault();
+    const token = /** @type {HTMLInputElement} */ (byID('token'));
+    try {
+      const me = await call('POST', 'login', { token: token.value.trim() });
+      token.value = '';
+      await open(me, page);
+    } catch (err) {
+      tellError(err);
+    }
+  };
+  byID('sign-out').onclick = async () => {
+    try {
+      await call('POST', 'logout', {});
+      signedOut();
+    } catch (err) {
+      tellError(err);
+    }
+  };
+}
+
+/** Until the server answers: it may be restarting. @param {() => Promise<any>} ask */
+async function patiently(ask) {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (err) {
+      if (err instanceof Refused && err.status < 500) throw err;
+      fill('#link', t('connecting'));
+      await new Promise((done) => setTimeout(done, 500 + Math.random() * 1500));
+    }
+  }
+}
+
+async function start() {
+  const ticket = takeTicket();
+  label();
+  const page = await patiently(() => call('GET', 'page.json'));
+  fill('#version', `doorbell ${page.version}`);
+  show('#trial', page.trial);
+  wire(page);
+  try {
+    const me = await patiently(() => (ticket ? call('POST', 'login', { ticket }) : call('GET', 'api/v1/me')));
+    await open(me, page);
+  } catch (err) {
+    if (!(err instanceof Refused)) throw err;
+    if (ticket) {
+      // A used link on a device that is signed in already is no trouble.
+      const me = await call('GET', 'api/v1/me').catch(() => null);
+      if (me) return open(me, page);
+      fill('#sign-in-hint', t('linkUsed'));
+    }
+    fill('#link', t('denied'));
+    byID('link').dataset.state = 'denied';
+    signedOut();
+  }
+}
+
+start().catch(tellError);

@@ -1,0 +1,391 @@
+// @ts-check
+import { formatCursor, parseCursor, place } from './cursor.js';
+import { pollRung, sseRung, webSocketRung } from './rungs.js';
+
+/**
+ * One resumable stream of alerts over whichever transport gets through:
+ * WebSocket, else SSE, else long poll. Each alert is handed on once, in order,
+ * through any number of switches and restarts.
+ *
+ * @typedef {import('./rungs.js').Transport} Transport
+ * @typedef {import('./rungs.js').Message} Message
+ * @typedef {import('./rungs.js').Connection} Connection
+ * @typedef {{state: 'connecting' | 'open' | 'offline' | 'denied' | 'stopped', transport: Transport | null, why: string, since: number, console: string}} State
+ * @typedef {object} Options
+ * @property {string} [url] the server; by default where this module came from
+ * @property {() => Promise<string> | string} [getToken] a console token, for pages on another origin
+ * @property {() => Promise<string> | string} [getTicket] a new ticket for each dial, instead of a token
+ * @property {(alert: Message) => void} onAlert
+ * @property {(state: State) => void} [onState]
+ * @property {(event: Message) => void} [onEvent] announce, received …
+ * @property {(reset: Message) => void} [onReset] take the picture anew; alerts go on from reset.cursor
+ * @property {string} [after] where to start without a stored cursor: a cursor, '0', or now
+ * @property {number[]} [shops]
+ * @property {number[]} [types]
+ * @property {string} [sid]
+ * @property {string | null} [storageKey] where the cursor is kept; null: nowhere
+ * @property {Transport[]} [transports] the rungs to use, best first
+ */
+
+/** All in milliseconds. The first four were measured through real proxies. */
+export const TIMES = {
+  headStart: 1500, // a rung runs alone before the next one joins
+  giveUp: 8000, // nothing said hello: tear down, back off
+  slack: 4000, // beyond a heartbeat before the link counts as dead
+  answer: 3000, // to a nudge
+  backoffFirst: 500,
+  backoffSoon: 5000, // the cap in the first minute
+  backoffLate: 30_000,
+  climbFirst: 60_000, // on a lower rung: when to try WebSocket again
+  climbLast: 3_600_000,
+  shortLife: 30_000, // a WebSocket that dies younger counts against it
+};
+
+const RUNGS = { websocket: webSocketRung, sse: sseRung, poll: pollRung };
+
+/** localStorage may be forbidden. @returns {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} */
+function storage() {
+  try {
+    const s = globalThis.localStorage;
+    s.setItem('doorbell.probe', '1');
+    s.removeItem('doorbell.probe');
+    return s;
+  } catch {
+    /** @type {Map<string, string>} */
+    const m = new Map();
+    return { getItem: (k) => m.get(k) ?? null, setItem: (k, v) => void m.set(k, v), removeItem: (k) => void m.delete(k) };
+  }
+}
+
+/** @param {string} base @param {() => Promise<string> | string} getToken */
+function ticketByToken(base, getToken) {
+  return async () => {
+    const res = await fetch(`${base}api/v1/tickets`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${await getToken()}` },
+      body: '{}',
+    });
+    if (!res.ok) throw Object.assign(new Error(`HTTP ${res.status}`), { status: res.status === 401 || res.status === 403 ? res.status : undefined });
+    return (await res.json()).ticket;
+  };
+}
+
+export class Ladder {
+  /** @param {Options} options */
+  constructor(options) {
+    this.o = options;
+    this.base = new URL(options.url ?? '..', options.url ? globalThis.location?.href : import.meta.url).href.replace(/\/?$/, '/');
+    this.rungs = options.transports ?? /** @type {Transport[]} */ (['websocket', 'sse', 'poll']);
+    this.storage = storage();
+    this.key = options.storageKey === null ? null : (options.storageKey ?? `doorbell.cursor ${this.base} ${options.shops ?? ''}`);
+    this.cursor = parseCursor((this.key && this.storage.getItem(this.key)) || options.after);
+    /** @type {Connection | null} */
+    this.conn = null;
+    /** @type {Set<Connection>} */
+    this.racing = new Set();
+    /** @type {Set<ReturnType<typeof setTimeout>>} */
+    this.timers = new Set();
+    this.generation = 0;
+    this.attempt = 0;
+    this.offlineSince = Date.now();
+    this.openedAt = 0;
+    this.heard = 0;
+    this.heartbeat = 15_000;
+    this.idleCuts = 0;
+    this.shortLives = 0;
+    this.climbWait = TIMES.climbFirst;
+    this.stopped = false;
+    /** @type {State} */
+    this.state = { state: 'connecting', transport: null, why: 'start', since: Date.now(), console: '' };
+    this.onNudge = () => this.nudge();
+    this.onVisible = () => document.visibilityState === 'visible' && this.nudge();
+    this.listen(true);
+    this.dial('start');
+  }
+
+  /** @param {boolean} on */
+  listen(on) {
+    if (typeof document === 'undefined') return;
+    const how = on ? 'addEventListener' : 'removeEventListener';
+    window[how]('online', this.onNudge);
+    window[how]('pageshow', this.onNudge);
+    document[how]('resume', this.onNudge);
+    document[how]('visibilitychange', this.onVisible);
+  }
+
+  /** Ends the stream for good. */
+  close() {
+    this.stopped = true;
+    this.listen(false);
+    this.tearDown();
+    this.tell('stopped', '');
+  }
+
+  /** @param {() => void} f @param {number} ms */
+  after(f, ms) {
+    const t = setTimeout(() => {
+      this.timers.delete(t);
+      f();
+    }, ms);
+    this.timers.add(t);
+    return t;
+  }
+
+  tearDown() {
+    this.generation++;
+    for (const t of this.timers) clearTimeout(t);
+    this.timers.clear();
+    for (const c of this.racing) c.close();
+    this.racing.clear();
+    this.conn?.close();
+    this.conn = null;
+  }
+
+  /** @param {State['state']} state @param {string} why */
+  tell(state, why) {
+    const transport = this.conn?.transport ?? null;
+    const since = state === this.state.state && transport === this.state.transport ? this.state.since : Date.now();
+    this.state = { ...this.state, state, transport, why, since };
+    this.o.onState?.(this.state);
+  }
+
+  /** @returns {import('./rungs.js').Way} */
+  way() {
+    const { getToken, getTicket } = this.o;
+    return {
+      base: this.base,
+      query: () => this.query(),
+      headers: async () => (getToken ? { Authorization: `Bearer ${await getToken()}` } : /** @type {Record<string, string>} */ ({})),
+      ticket: getTicket ? async () => getTicket() : getToken ? ticketByToken(this.base, getToken) : null,
+      ownTicket: Boolean(getTicket) && !getToken,
+    };
+  }
+
+  query() {
+    const q = new URLSearchParams();
+    if (this.o.shops) q.set('shops', this.o.shops.join(','));
+    if (this.o.types) q.set('types', this.o.types.join(','));
+    if (this.o.sid) q.set('sid', this.o.sid);
+    if (this.cursor) q.set('after', formatCursor(this.cursor));
+    else if (this.o.after === '0') q.set('after', '0');
+    if (this.idleCuts >= 2) q.set('heartbeat', '3');
+    return q;
+  }
+
+  /** The rungs in the order to try: the one that won last time first, for a while. */
+  order() {
+    const won = this.memory();
+    const rungs = this.shortLives >= 3 ? [...this.rungs.slice(1), this.rungs[0]] : this.rungs;
+    if (!won || !rungs.includes(won.transport) || Date.now() > won.until) return rungs;
+    return [won.transport, ...rungs.filter((r) => r !== won.transport)];
+  }
+
+  /** @returns {{transport: Transport, until: number} | null} */
+  memory() {
+    try {
+      return JSON.parse(this.storage.getItem(`doorbell.rung ${this.base}`) ?? 'null');
+    } catch {
+      return null;
+    }
+  }
+
+  /** @param {string} why */
+  dial(why) {
+    this.tearDown();
+    if (this.stopped) return;
+    this.tell('connecting', why);
+    const generation = this.generation;
+    const order = this.order();
+    let next = 0;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let stagger;
+    const launch = () => {
+      clearTimeout(stagger);
+      if (generation !== this.generation || this.conn || next >= order.length) return;
+      this.climb(order[next++], generation, () => {
+        if (next < order.length) launch();
+        else if (this.racing.size === 0) this.backOff('nothing gets through');
+      });
+      if (!this.conn && next < order.length) stagger = this.after(launch, TIMES.headStart);
+    };
+    this.after(() => !this.conn && this.backOff('no hello'), TIMES.giveUp);
+    launch();
+  }
+
+  /**
+   * Dials one rung. Its first hello is the proof that the path works: an open
+   * socket is none.
+   * @param {Transport} transport @param {number} generation @param {() => void} failed
+   */
+  climb(transport, generation, failed) {
+    /** @type {Connection} */
+    let me;
+    const listener = {
+      /** @param {Message} m */
+      message: (m) => {
+        if (generation !== this.generation) return;
+        if (this.conn !== me) {
+          if (m.event !== 'hello' || !this.racing.has(me)) return;
+          this.win(me, generation);
+        }
+        this.heard = Date.now();
+        this.take(m);
+      },
+      /** @param {string} why @param {number} [refused] */
+      down: (why, refused) => {
+        this.racing.delete(me);
+        if (generation !== this.generation) return;
+        if (refused) this.denied(`${transport}: ${why}`);
+        else if (this.conn === me) this.lost(`${transport}: ${why}`);
+        else if (!this.conn) failed();
+      },
+    };
+    me = RUNGS[transport](this.way(), listener);
+    this.racing.add(me);
+  }
+
+  /** @param {Connection} winner @param {number} generation */
+  win(winner, generation) {
+    this.racing.delete(winner);
+    for (const c of this.racing) c.close();
+    this.racing.clear();
+    this.conn?.close(); // make before break: the new one has said hello
+    for (const t of this.timers) clearTimeout(t);
+    this.timers.clear();
+    this.conn = winner;
+    this.attempt = 0;
+    this.openedAt = Date.now();
+    this.heard = Date.now();
+    this.storage.setItem(`doorbell.rung ${this.base}`, JSON.stringify({ transport: winner.transport, until: Date.now() + this.climbWait }));
+    this.watch(generation);
+    if (winner.transport === this.rungs[0]) this.climbWait = TIMES.climbFirst;
+    else this.planClimb(generation);
+  }
+
+  /** On a lower rung the best one is tried again in the background. @param {number} generation */
+  planClimb(generation) {
+    this.after(() => {
+      if (generation !== this.generation) return;
+      this.climbWait = Math.min(this.climbWait * 4, TIMES.climbLast);
+      this.climb(this.rungs[0], generation, () => {});
+      this.after(() => {
+        for (const c of this.racing) c.close();
+        this.racing.clear();
+      }, TIMES.giveUp);
+      this.planClimb(generation);
+    }, this.climbWait);
+  }
+
+  /** A link that is silent for a heartbeat and some is dead. @param {number} generation */
+  watch(generation) {
+    const limit = this.heartbeat + TIMES.slack;
+    this.after(() => {
+      if (generation !== this.generation) return;
+      if (Date.now() - this.heard > limit) {
+        this.idleCuts++;
+        this.lost('silent');
+      } else this.watch(generation);
+    }, 1000);
+  }
+
+  /** @param {Message} m */
+  take(m) {
+    if (!m.event) return this.alert(m);
+    switch (m.event) {
+      case 'hello': {
+        this.state.console = m.console;
+        this.heartbeat = m.heartbeat * 1000;
+        if (!this.cursor || this.cursor.seqs.size === 0) this.cursor = parseCursor(m.cursor);
+        this.tell('open', '');
+        break;
+      }
+      case 'reset': {
+        const fresh = parseCursor(m.cursor);
+        if (fresh && this.cursor) {
+          this.cursor.epoch = fresh.epoch;
+          for (const shop of m.shops) this.cursor.seqs.set(shop, fresh.seqs.get(shop) ?? 0);
+        } else this.cursor = fresh;
+        this.keep();
+        this.o.onReset?.(m);
+        break;
+      }
+      case 'bye':
+        this.comeBack = m.retryMs;
+        break;
+      default:
+        this.o.onEvent?.(m);
+    }
+  }
+
+  /** @param {Message} alert */
+  alert(alert) {
+    const c = this.cursor;
+    if (!c) return;
+    const where = place(c, /** @type {any} */ (alert), Boolean(this.o.types));
+    if (where === 'seen') return;
+    if (where === 'hole') return this.dial('a hole in the stream');
+    c.seqs.set(alert.shopId, alert.seq);
+    this.o.onAlert(alert);
+    this.keep();
+  }
+
+  keep() {
+    if (this.key && this.cursor) this.storage.setItem(this.key, formatCursor(this.cursor));
+  }
+
+  /** @param {string} why */
+  lost(why) {
+    const young = Date.now() - this.openedAt < TIMES.shortLife;
+    if (this.conn?.transport === 'websocket') {
+      this.shortLives = young && !this.comeBack ? this.shortLives + 1 : 0;
+      if (young && /1006/.test(why)) this.idleCuts++;
+    }
+    this.offlineSince = Date.now();
+    this.backOff(why);
+  }
+
+  /** Comes again with full jitter, on every failure path. @param {string} why */
+  backOff(why) {
+    this.tearDown();
+    if (this.stopped) return;
+    const cap = Date.now() - this.offlineSince < 60_000 ? TIMES.backoffSoon : TIMES.backoffLate;
+    const ceiling = Math.min(cap, TIMES.backoffFirst * 2 ** Math.min(this.attempt++, 10));
+    const wait = this.comeBack ?? Math.random() * ceiling;
+    this.comeBack = undefined;
+    this.tell('offline', why);
+    this.after(() => this.dial('again'), wait);
+  }
+
+  /** @type {number | undefined} */
+  comeBack = undefined;
+
+  /** The right is over. A token or ticket of one's own may be better next time. @param {string} why */
+  denied(why) {
+    this.tearDown();
+    this.tell('denied', why);
+    if ((this.o.getToken || this.o.getTicket) && !this.stopped) this.after(() => this.dial('again'), TIMES.backoffSoon);
+  }
+
+  /** Something happened that may have cut the link: ask it, or dial at once. */
+  nudge() {
+    if (this.stopped || this.state.state === 'denied') return;
+    if (!this.conn) {
+      if (this.racing.size === 0) {
+        this.attempt = 0;
+        this.dial('nudge');
+      }
+      return;
+    }
+    const generation = this.generation;
+    const asked = Date.now();
+    if (this.conn.ask) {
+      this.conn.ask();
+      this.after(() => generation === this.generation && this.heard < asked && this.lost('no answer'), TIMES.answer);
+    } else if (asked - this.heard > this.heartbeat + TIMES.slack) this.lost('silent');
+  }
+}
+
+/** @param {Options} options */
+export function connect(options) {
+  return new Ladder(options);
+}

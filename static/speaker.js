@@ -1,0 +1,174 @@
+// @ts-check
+/**
+ * Makes an alert heard: a chime by WebAudio, then a sentence by a local voice
+ * if one starts in time, else a shipped clip. What came out is told: 'voice',
+ * 'clip', 'chime', or 'blocked' when nothing did.
+ *
+ * @typedef {'voice' | 'clip' | 'chime' | 'blocked'} Heard
+ */
+
+const VOICE_STARTS = 2000; // ms; a voice that has not begun by then never does
+const ENDS_AFTER = 1500; // ms beyond a clip's length
+
+/** @param {number} ms @returns {Promise<void>} */
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+export class Speaker extends EventTarget {
+  /** @param {{clip: (type: number, lang: string) => string}} options */
+  constructor(options) {
+    super();
+    this.clipURL = options.clip;
+    /** @type {AudioContext | null} */
+    this.context = null;
+    /** @type {Map<string, Promise<AudioBuffer>>} */
+    this.clips = new Map();
+    this.queue = Promise.resolve(/** @type {Heard} */ ('blocked'));
+    this.proved = false; // a tone has really played
+  }
+
+  get unlocked() {
+    return this.proved && this.context?.state === 'running';
+  }
+
+  /** Call inside a click: browsers let audio begin only there. */
+  async unlock() {
+    try {
+      this.context ??= new AudioContext();
+      this.context.onstatechange = () => this.dispatchEvent(new Event('change'));
+      await Promise.race([this.context.resume(), pause(1000)]);
+      this.proved = this.context.state === 'running' && (await this.tone());
+    } catch {
+      this.proved = false;
+    }
+    this.dispatchEvent(new Event('change'));
+    return this.unlocked;
+  }
+
+  /** The test tone; true when the audio clock moved with it. */
+  async tone() {
+    const c = /** @type {AudioContext} */ (this.context);
+    const before = c.currentTime;
+    await this.chime();
+    return c.currentTime > before;
+  }
+
+  async chime() {
+    const c = /** @type {AudioContext} */ (this.context);
+    let at = c.currentTime + 0.02;
+    /** @type {Promise<void>} */
+    let ended = Promise.resolve();
+    for (const [frequency, length] of [
+      [880, 0.18],
+      [659.25, 0.18],
+      [880, 0.4],
+    ]) {
+      const tone = c.createOscillator();
+      const volume = c.createGain();
+      tone.frequency.value = frequency;
+      volume.gain.setValueAtTime(0, at);
+      volume.gain.linearRampToValueAtTime(0.7, at + 0.01);
+      volume.gain.exponentialRampToValueAtTime(0.001, at + length);
+      tone.connect(volume).connect(c.destination);
+      ended = new Promise((done) => {
+        tone.onended = () => done();
+      });
+      tone.start(at);
+      tone.stop(at + length);
+      at += length * 0.85;
+    }
+    await Promise.race([ended, pause(3000)]);
+  }
+
+  /** @param {string} url */
+  load(url) {
+    let clip = this.clips.get(url);
+    if (!clip) {
+      clip = (async () => {
+        const res = await fetch(url);
+        if (!res.ok) throw new Error(`clip: HTTP ${res.status}`);
+        return /** @type {AudioContext} */ (this.context).decodeAudioData(await res.arrayBuffer());
+      })();
+      clip.catch(() => this.clips.delete(url));
+      this.clips.set(url, clip);
+    }
+    return clip;
+  }
+
+  /** @param {string} url */
+  async playClip(url) {
+    const c = /** @type {AudioContext} */ (this.context);
+    const source = c.createBufferSource();
+    source.buffer = await this.load(url);
+    source.connect(c.destination);
+    const ended = new Promise((done) => {
+      source.onended = done;
+    });
+    source.start();
+    await Promise.race([ended, pause(source.buffer.duration * 1000 + ENDS_AFTER)]);
+  }
+
+  /**
+   * A voice on this device, not espeak: it misreads Chinese.
+   * @param {string} lang
+   */
+  voice(lang) {
+    const voices = globalThis.speechSynthesis?.getVoices() ?? [];
+    return voices.find((v) => v.localService && v.lang.toLowerCase().startsWith(lang) && !/espeak/i.test(v.name + v.voiceURI));
+  }
+
+  /** @param {string} text @param {string} lang @returns {Promise<boolean>} */
+  speak(text, lang) {
+    const voice = this.voice(lang);
+    if (!voice) return Promise.resolve(false);
+    return new Promise((done) => {
+      const sentence = new SpeechSynthesisUtterance(text);
+      sentence.voice = voice;
+      sentence.lang = voice.lang;
+      let started = false;
+      const begin = setTimeout(() => !started && speechSynthesis.cancel(), VOICE_STARTS);
+      const end = setTimeout(() => speechSynthesis.cancel(), VOICE_STARTS + 3000 + text.length * 400);
+      const over = () => {
+        clearTimeout(begin);
+        clearTimeout(end);
+        done(started);
+      };
+      sentence.onstart = () => {
+        started = true;
+      };
+      sentence.onend = over;
+      sentence.onerror = over;
+      speechSynthesis.speak(sentence);
+      setTimeout(() => !started && over(), VOICE_STARTS + 100);
+    });
+  }
+
+  /**
+   * One after the other, however many ask.
+   * @param {{type: number, text: string, lang: string}} what @returns {Promise<Heard>}
+   */
+  say(what) {
+    this.queue = this.queue.then(() => this.sayNow(what));
+    return this.queue;
+  }
+
+  /** @param {{type: number, text: string, lang: string}} what @returns {Promise<Heard>} */
+  async sayNow({ type, text, lang }) {
+    /** @type {Heard} */
+    let heard = 'blocked';
+    try {
+      if (this.unlocked) {
+        await this.chime();
+        heard = 'chime';
+        if (await this.speak(text, lang)) heard = 'voice';
+        else {
+          await this.playClip(this.clipURL(type, lang));
+          heard = 'clip';
+        }
+      }
+    } catch {
+      // The chime, if it played, has to do.
+    }
+    this.dispatchEvent(new CustomEvent('said', { detail: { type, text, heard } }));
+    return heard;
+  }
+}
