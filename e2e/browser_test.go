@@ -147,6 +147,11 @@ func (p *page) click(selector string) {
 // waitLink waits until the console is connected over the transport.
 func (p *page) waitLink(transport string) {
 	p.t.Helper()
+	p.t.Cleanup(func() {
+		if p.t.Failed() {
+			p.t.Logf("the link says %s", p.js(`JSON.stringify(document.getElementById("link")?.dataset)`))
+		}
+	})
 	eventually(p.t, "connected over "+transport, func() bool {
 		return p.js(`document.getElementById('link')?.dataset.state + ' ' + document.getElementById('link')?.dataset.transport`) == "open "+transport
 	})

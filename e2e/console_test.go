@@ -14,7 +14,7 @@ func TestAnOrderRingsOnceOnEveryPath(t *testing.T) {
 	for _, c := range []struct{ name, base, transport string }{
 		{"direct", s.base, "websocket"},
 		{"nginx without Upgrade", startNginx(t, s.addr, `location / { `+pass+` }`), "sse"},
-		{"nginx that buffers", startNginx(t, s.addr, `location / { `+pass+` proxy_ignore_headers X-Accel-Buffering; proxy_http_version 1.1; proxy_set_header Connection ""; }`), "poll"},
+		{"nginx that buffers", startNginx(t, s.addr, `location / { `+pass+` proxy_ignore_headers X-Accel-Buffering; }`), "poll"},
 		{"nginx as it should be", startNginx(t, s.addr, `location / { `+pass+` proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"; }`), "websocket"},
 		{"a gateway that holds bodies", startHolding(t, s.addr), "poll"},
 	} {
