@@ -1,0 +1,47 @@
+package handlers
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"doorbell/internal/doorbell"
+	"doorbell/internal/store"
+	"doorbell/transport/transporttest"
+)
+
+// TestTransports runs the suite through the real router, over real sockets.
+func TestTransports(t *testing.T) {
+	transporttest.Suite(t, func(t *testing.T) *transporttest.Server {
+		s := newServer(t)
+		orders := map[int64]int64{}
+		return &transporttest.Server{
+			URL:   s.url,
+			Token: func(shops ...int64) string { return s.token(doorbell.RoleConsole, "suite", shops...) },
+			Raise: func(shop int64, n, size int) {
+				for range n {
+					orders[shop]++
+					s.raise(shop, doorbell.NewOrder, orders[shop], strings.Repeat("x", size))
+				}
+			},
+			Close: func(shop, order int64) { s.raise(shop, doorbell.TakenCare, order, "") },
+			Head:  func(shop int64) int64 { _, p := s.position(shop); return int64(p.Head) },
+			Epoch: func() string { epoch, _ := s.position(1); return epoch },
+			Prune: func() {
+				keep := store.Retention{Alerts: time.Hour, Orders: time.Hour, Inbox: time.Hour}
+				if err := s.store.Prune(context.Background(), keep, time.Now().Add(2*time.Hour)); err != nil {
+					t.Error(err)
+				}
+			},
+			NewEpoch: func() {
+				epoch, _ := s.position(1)
+				if err := s.store.DrawEpoch(context.Background(), epoch); err != nil {
+					t.Error(err)
+				}
+			},
+			Announce: func(text string) { s.hub.Announce(text, nil, false) },
+			Shutdown: func() { go s.shutdown() },
+		}
+	})
+}
