@@ -56,7 +56,7 @@ func (a *app) startScreen(ctx context.Context, addr net.Addr, out io.Writer) err
 // trial there is nothing behind it to guard.
 func (a *app) printsLink(out io.Writer) bool {
 	f, ok := out.(*os.File)
-	return a.cfg.OnTrial() || ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a descriptor fits
+	return a.cfg.OnTrial() || ok && term.IsTerminal(int(f.Fd()))
 }
 
 // link is the console with a single-use ticket in the fragment, which no

@@ -40,8 +40,8 @@ const (
 
 // serve is the command.
 func serve(ctx context.Context, args []string, out io.Writer) error {
-	fs, file := flags("serve", out)
-	if err := parse(fs, args); err != nil {
+	set, file := flags("serve", out)
+	if err := parse(set, args); err != nil {
 		return err
 	}
 	cfg, err := settings(*file)
@@ -110,7 +110,7 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger) (*app, erro
 	for _, s := range cfg.Reminder.Statuses {
 		rules.Reminders.Statuses = append(rules.Reminders.Statuses, doorbell.Status(s))
 	}
-	a.edge, err = a.newEdge(doorbell.NewService(a.store, rules, log), tokens, gate)
+	a.edge, err = a.newEdge(doorbell.NewService(a.store, rules, log), tokens, gate) //nolint:contextcheck // each request has its own
 	if err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}

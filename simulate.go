@@ -103,7 +103,7 @@ func (s simulator) order(ctx context.Context, shop, amount int64) (int64, error)
 	if err != nil {
 		return 0, err
 	}
-	res, err := s.client.Do(req.WithContext(ctx))
+	res, err := s.client.Do(req.WithContext(ctx)) //nolint:bodyclose // Answer closes it
 	if err != nil {
 		return 0, err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +32,7 @@ func watch(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if !strings.Contains(" ws sse poll ", " "+*kind+" ") {
+	if !slices.Contains([]string{"ws", "sse", "poll"}, *kind) {
 		return usageError{fmt.Errorf("--transport: %q is none of ws, sse, poll", *kind)}
 	}
 	zone, err := cfg.Location()

@@ -40,6 +40,17 @@ func TestTransports(t *testing.T) {
 					t.Error(err)
 				}
 			},
+			Slowest: func(shop int64) int64 {
+				slowest := int64(1 << 53)
+				for _, c := range s.hub.Consoles(doorbell.ShopID(shop)) {
+					cursor, err := doorbell.ParseCursor(c.Cursor)
+					if err != nil {
+						t.Error(err)
+					}
+					slowest = min(slowest, int64(cursor.Seqs[doorbell.ShopID(shop)]))
+				}
+				return slowest
+			},
 			Announce: func(text string) { s.hub.Announce(text, nil, false) },
 			Shutdown: func() { go s.shutdown() },
 		}

@@ -2,8 +2,9 @@ package handlers
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
+	"net"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -82,8 +83,10 @@ func newServer(t *testing.T, edit ...func(*Options)) *testServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.hub = transport.New(transport.Options{Log: lateLog{s}, Logger: log, Version: "test", Heartbeat: 15 * time.Second,
-		Renew: func(ctx context.Context, id string) (time.Time, error) { return s.logins.Until(ctx, id) }})
+	s.hub = transport.New(transport.Options{
+		Log: lateLog{s}, Logger: log, Version: "test", Heartbeat: 15 * time.Second,
+		Renew: func(ctx context.Context, id string) (time.Time, error) { return s.logins.Until(ctx, id) },
+	})
 	s.store, err = store.Open(t.Context(), store.Options{URL: "sqlite://" + filepath.Join(t.TempDir(), "d.db"), Publish: s.hub.Deliver, Log: log})
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +119,9 @@ func (s *testServer) run(wsT *ws.Transport, path string) {
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.store.Run(storeCtx) }) // nil always
 	running.Go(func() { _ = s.hub.Run(hubCtx) })     // nil always
-	hs := httptest.NewServer(s.edge)
+	hs := httptest.NewUnstartedServer(s.edge)
+	hs.Listener = smallBuffers{hs.Listener}
+	hs.Start()
 	s.url = hs.URL + path
 	s.shutdown = sync.OnceFunc(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -138,6 +143,17 @@ func (s *testServer) run(wsT *ws.Transport, path string) {
 			s.t.Error(err)
 		}
 	})
+}
+
+// smallBuffers makes a console that does not read fill its window soon.
+type smallBuffers struct{ net.Listener }
+
+func (l smallBuffers) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if tcp, ok := c.(*net.TCPConn); ok {
+		err = errors.Join(err, tcp.SetWriteBuffer(16<<10))
+	}
+	return c, err
 }
 
 // lateLog is the store, which is opened after the hub.
@@ -189,5 +205,3 @@ func (s *testServer) position(shop int64) (string, doorbell.Position) {
 	}
 	return epoch, at[doorbell.ShopID(shop)]
 }
-
-func (s *testServer) String() string { return fmt.Sprint(s.url) }

@@ -139,7 +139,9 @@ export class Board {
     li.dataset.time = a.time;
     const name = a.type === 1 ? t('type1') : t('type2');
     const heading = element('h3', '', a.test ? `${name} · ${t('test')}` : name);
-    const button = /** @type {HTMLButtonElement} */ (element('button', 'primary', a.type === 1 && a.source === 'order' ? t('accept') : t('gotIt')));
+    const button = /** @type {HTMLButtonElement} */ (
+      element('button', 'primary', a.type === 1 && a.source === 'order' ? t('accept') : t('gotIt'))
+    );
     button.type = 'button';
     button.setAttribute('aria-label', `${button.textContent} ${a.content}`);
     button.onclick = () => this.accept(a, button);
@@ -256,7 +258,12 @@ export class Board {
           const li = element('li', '', '');
           const time = element('time', '', new Date(a.time).toLocaleTimeString(language));
           const state = rings(a) && a.state === 'open' ? t('waiting', { n: '' }).trim() : a.by ? `${t('by')} ${a.by}` : '';
-          li.append(time, element('span', '', t(/** @type {import('./i18n.js').Key} */ (`type${a.type}`))), element('span', '', a.content), element('span', 'state', state));
+          li.append(
+            time,
+            element('span', '', t(/** @type {import('./i18n.js').Key} */ (`type${a.type}`))),
+            element('span', '', a.content),
+            element('span', 'state', state),
+          );
           return li;
         }),
       );

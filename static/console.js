@@ -106,7 +106,6 @@ function wire(page) {
     showSound(!ready);
     if (!ready) return;
     board?.audible();
-    // biome-ignore lint/suspicious/noExplicitAny: not in every browser
     /** @type {any} */ (navigator).wakeLock?.request('screen').catch(() => {});
   };
   speaker.addEventListener('change', () => {

@@ -67,7 +67,9 @@ function longPoll() {
       after = answer.cursor;
     }
   };
-  read().catch((err) => disconnected(abort.signal.aborted ? 'close()' : 'onerror', abort.signal.aborted ? '连接已关闭 · closed' : String(err)));
+  read().catch((err) =>
+    disconnected(abort.signal.aborted ? 'close()' : 'onerror', abort.signal.aborted ? '连接已关闭 · closed' : String(err)),
+  );
   return { send: null, close: () => abort.abort() };
 }
 
@@ -76,7 +78,8 @@ const wires = { websocket: webSocket, sse: eventSource, poll: longPoll };
 /** @type {Wire | null} */
 let wire = null;
 
-const field = (/** @type {string} */ id) => /** @type {HTMLButtonElement & HTMLInputElement & HTMLSelectElement} */ (byID(id));
+/** @typedef {HTMLElement & {disabled: boolean, value: string}} Field */
+const field = (/** @type {string} */ id) => /** @type {Field} */ (byID(id));
 
 /** @param {string} callback @param {string} text */
 function connected(callback, text) {
@@ -100,7 +103,12 @@ function disconnected(callback, text) {
 
 function explain() {
   const oneWay = field('transport').value !== 'websocket';
-  fill('#why', oneWay ? 'SSE 和长轮询只能由服务器发给浏览器，因此不能发送消息。· SSE and long poll go one way, from the server: there is nothing to send on.' : '');
+  fill(
+    '#why',
+    oneWay
+      ? 'SSE 和长轮询只能由服务器发给浏览器，因此不能发送消息。· SSE and long poll go one way, from the server: there is nothing to send on.'
+      : '',
+  );
   field('send').disabled = oneWay || byID('link').dataset.state !== 'open';
 }
 
@@ -122,6 +130,9 @@ byID('send').onclick = () => {
 byID('transport').onchange = explain;
 explain();
 
-fetch(`${base}api/v1/me`, { credentials: 'same-origin' }).then((res) => {
-  if (!res.ok) fill('#why', '请先在控制台登录。· Sign in on the console first.');
-}, () => {});
+fetch(`${base}api/v1/me`, { credentials: 'same-origin' }).then(
+  (res) => {
+    if (!res.ok) fill('#why', '请先在控制台登录。· Sign in on the console first.');
+  },
+  () => {},
+);

@@ -65,7 +65,8 @@ function ticketByToken(base, getToken) {
       headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${await getToken()}` },
       body: '{}',
     });
-    if (!res.ok) throw Object.assign(new Error(`HTTP ${res.status}`), { status: res.status === 401 || res.status === 403 ? res.status : undefined });
+    if (!res.ok)
+      throw Object.assign(new Error(`HTTP ${res.status}`), { status: res.status === 401 || res.status === 403 ? res.status : undefined });
     return (await res.json()).ticket;
   };
 }

@@ -120,7 +120,7 @@ func (h *Hub) audit(ctx context.Context) (shops int) {
 			return len(feeds)
 		}
 		for _, f := range chunk {
-			if h.wentBack(f, at[f.shop].Head) {
+			if h.wentBack(ctx, f, at[f.shop].Head) {
 				h.logger.ErrorContext(ctx, "the log went back", "shop", f.shop, "head", at[f.shop].Head)
 				if err := h.log.DrawEpoch(ctx, epoch); err != nil {
 					h.logError(ctx, "draw a new epoch", err)
@@ -136,9 +136,9 @@ func (h *Hub) audit(ctx context.Context) (shops int) {
 // wentBack reports whether the log's head is below what this feed has sent. The
 // feed may have been handed alerts after the head was read, so it is read
 // again.
-func (h *Hub) wentBack(f *feed, head doorbell.Seq) bool {
+func (h *Hub) wentBack(ctx context.Context, f *feed, head doorbell.Seq) bool {
 	if sent := f.position(); f.known() && head < sent {
-		_, at, err := h.log.Positions(context.Background(), []doorbell.ShopID{f.shop})
+		_, at, err := h.log.Positions(ctx, []doorbell.ShopID{f.shop})
 		return err == nil && at[f.shop].Head < sent
 	}
 	return false

@@ -184,7 +184,7 @@ func (h *Hub) release(feeds []*feed) {
 func (h *Hub) enlist(s *Session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := h.consoles[s.Subscription.Console]
+	c := h.consoles[s.Subscription.Console] //nolint:staticcheck // beside Session.console it must be told apart
 	if c == nil || s.Transport != Poll || c.Transport != Poll || c.Subject != s.Grant.Subject || c.session != nil {
 		c = &Console{
 			ID: "c" + rand.Text()[:15], SID: s.SID, Transport: s.Transport, Remote: s.Remote,

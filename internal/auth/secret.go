@@ -26,7 +26,7 @@ func FindSecret(configured, dir string) ([]byte, error) {
 		return []byte(configured), nil
 	}
 	name := filepath.Join(dir, secretFile)
-	text, err := os.ReadFile(name) //nolint:gosec // the operator's own folder
+	text, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: auth.secret is empty and there is no %s", ErrNoSecret, name)
 	}
@@ -52,7 +52,7 @@ func EnsureSecret(configured, dir string) ([]byte, error) {
 	}
 	name := filepath.Join(dir, secretFile)
 	// O_EXCL: of two that start at once one makes it and the other reads it.
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator's own folder
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return FindSecret(configured, dir)
 	}

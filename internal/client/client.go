@@ -70,7 +70,7 @@ func Follow(ctx context.Context, o Options) error {
 	for {
 		err := once(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // asked to end
 		}
 		if r, ok := errors.AsType[*Refused](err); ok && r.Status/100 == 4 && r.Status != http.StatusTooManyRequests {
 			return r
@@ -156,7 +156,8 @@ func (f *follower) note(name string, data []byte) error {
 func (f *follower) webSocket(ctx context.Context) error {
 	d := websocket.Dialer{HandshakeTimeout: 10 * time.Second, Subprotocols: []string{"doorbell.v1"}}
 	u := "ws" + strings.TrimPrefix(f.URL, "http") + "ws" + f.query()
-	c, res, err := d.DialContext(ctx, u, http.Header{"Authorization": {"Bearer " + f.Token}})
+	c, res, err := d.DialContext( //nolint:bodyclose // the dialer has closed it
+		ctx, u, http.Header{"Authorization": {"Bearer " + f.Token}})
 	if err != nil {
 		if res != nil && res.StatusCode/100 == 4 {
 			text, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10)) // the status says it

@@ -53,7 +53,7 @@ type Bus struct {
 // Secret is text that no log shows.
 type Secret string
 
-// LogValue implements slog.LogValuer's idea for fmt and slog alike.
+// String hides the text from fmt and slog alike.
 func (s Secret) String() string {
 	if s == "" {
 		return ""

@@ -162,6 +162,7 @@ func (o Order) Accept() (Order, error) {
 		return o, Refuse(Conflict, "Order %d is cancelled.", "订单 %d 已取消。", o.ID)
 	case ToBeAccepted:
 		o.Status = Accepted
+	default: // accepted before
 	}
 	return o, nil
 }

@@ -73,7 +73,7 @@ func openSQLite(ctx context.Context, o Options) (*Store, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	writes, err := openPool("sqlite", sqliteDSN(file, o.pragmas...), 1)
+	writes, err := openPool(sqliteDSN(file, o.pragmas...), 1)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func openSQLite(ctx context.Context, o Options) (*Store, error) {
 	if err := migrate(ctx, writes, sqliteDialect, backup, o.Log); err != nil {
 		return nil, errors.Join(err, writes.Close())
 	}
-	reads, err := openPool("sqlite", sqliteDSN(file, "query_only(1)"), 4)
+	reads, err := openPool(sqliteDSN(file, "query_only(1)"), 4)
 	if err != nil {
 		return nil, errors.Join(err, writes.Close())
 	}

@@ -49,7 +49,7 @@ func TestDiskFullInTheBatch(t *testing.T) {
 	}
 	// The next connection sees a larger disk.
 	s.writer.db.Close() //nolint:errcheck // replaced
-	db, err := openPool("sqlite", sqliteDSN(s.file(t)), 1)
+	db, err := openPool(sqliteDSN(s.file(t)), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 
 func TestMigrationBacksUpFirst(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "doorbell.db")
-	db, err := openPool("sqlite", sqliteDSN(file), 1)
+	db, err := openPool(sqliteDSN(file), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

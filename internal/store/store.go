@@ -67,8 +67,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-func openPool(driver, dsn string, conns int) (*sql.DB, error) {
-	db, err := sql.Open(driver, dsn)
+func openPool(dsn string, conns int) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
 	}

@@ -65,6 +65,7 @@ type scanner struct {
 	t   *txn
 }
 
+// Scan is sql.Row's.
 func (s scanner) Scan(to ...any) error {
 	if s.err != nil {
 		return s.err

@@ -104,7 +104,7 @@ func eventName(raw string) string {
 func dialTCP(addr string, small bool) (net.Conn, error) {
 	c, err := net.DialTimeout("tcp", addr, patience)
 	if err == nil && small {
-		err = c.(*net.TCPConn).SetReadBuffer(4 << 10)
+		err = c.(*net.TCPConn).SetReadBuffer(32 << 10)
 	}
 	return c, err
 }
@@ -267,7 +267,7 @@ func (p *pollClient) ask(wait string) error {
 		q.Set("console", p.console)
 		header.Del("Last-Event-ID")
 	}
-	req, err := http.NewRequest(http.MethodGet, p.base+"poll?"+q.Encode(), nil) //nolint:noctx // the client has a timeout
+	req, err := http.NewRequest(http.MethodGet, p.base+"poll?"+q.Encode(), nil)
 	if err != nil {
 		return err
 	}

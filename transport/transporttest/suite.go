@@ -22,6 +22,8 @@ type Server struct {
 	Prune    func()
 	NewEpoch func()
 	Announce func(text string)
+	// Slowest is how far the slowest connected console has got.
+	Slowest  func(shop int64) int64
 	Shutdown func()
 }
 
@@ -276,7 +278,7 @@ func testSlowReader(t *testing.T, s *Server, tr Transport) {
 	wantEvent(t, slow, "hello")
 	quick := dial(t, s, tr, Dial{})
 	wantEvent(t, quick, "hello")
-	const n, size = 1500, 500
+	const n, size = 1000, 500 // far more than the two socket buffers hold
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -284,6 +286,9 @@ func testSlowReader(t *testing.T, s *Server, tr Transport) {
 	}()
 	wantSeqs(t, quick, 1, 1, n) // while slow reads nothing
 	<-done
+	if behind := s.Slowest(1); tr.Name != "poll" && behind >= n {
+		t.Errorf("no console is behind %d: the test did not fill a window", behind)
+	}
 	wantSeqs(t, slow, 1, 1, n)
 	s.Raise(1, 1, 20)
 	wantSeqs(t, slow, 1, n+1, n+1) // live again

@@ -1,0 +1,60 @@
+# make test is what CI runs: it installs what the tests need and runs all of them.
+
+SHELL := /bin/bash
+GO ?= go
+LINT := $(GO) tool -modfile=tools/go.mod golangci-lint
+# Debian packages of the tests: a browser, a proxy, fonts for the pictures, curl.
+PACKAGES := chromium nginx-light fonts-noto-cjk curl nodejs npm
+# The real disk that fills up needs to mount one; in CI that is no choice.
+export DOORBELL_TEST_DISK ?= $(if $(CI),required,)
+
+.PHONY: test deps check vet lint race web fmt build bench clean
+
+test: deps check
+	@echo
+	@echo "suites ran on: sqlite (embedded), Chromium, nginx"
+	@echo "NOT run: PostgreSQL, MySQL, NATS, Redis - doorbell has no dialect or bus for them yet"
+
+check: vet web lint race
+
+deps:
+	@missing=""; for p in $(PACKAGES); do \
+		case $$p in \
+			nodejs) command -v node >/dev/null && continue;; \
+			npm) command -v npm >/dev/null && continue;; \
+		esac; \
+		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		echo "installing Debian packages:$$missing"; \
+		sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+	@echo "installing npm packages: biome, typescript (tools/web)"
+	@cd tools/web && npm ci --no-audit --no-fund --silent
+
+vet:
+	$(GO) vet ./...
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+
+web:
+	cd tools/web && npx tsc -p . && npx biome check --config-path=. ../../static && node --test test/
+
+lint:
+	$(LINT) run ./...
+
+race:
+	$(GO) test -race -timeout 20m ./...
+
+fmt:
+	gofmt -w $$(git ls-files '*.go')
+	cd tools/web && npx biome check --config-path=. --write ../../static
+
+build:
+	$(GO) build -trimpath -o doorbell .
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf doorbell e2e/shots tools/web/node_modules
