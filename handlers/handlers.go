@@ -120,6 +120,7 @@ func New(o Options) (*Server, error) {
 	h.callbacks(root)
 	h.pages(root)
 	h.operations(root)
+	h.preflights(r)
 	return &Server{Handler: r, edge: h}, nil
 }
 
@@ -151,7 +152,6 @@ func (h *edge) api(root *gin.RouterGroup) {
 	root.GET("/user/order/reminder/:id", h.skyReminder)
 
 	v1 := root.Group("/api/v1", h.origins)
-	v1.OPTIONS("/*any", preflight)
 	v1.POST("/orders", h.allow(service), h.answer(h.createOrder))
 	v1.GET("/orders/:id", h.allow(service, console, customer), h.answer(h.getOrder))
 	v1.POST("/orders/:id/reminders", h.allow(service, customer), h.answer(h.remind))
@@ -168,6 +168,17 @@ func (h *edge) api(root *gin.RouterGroup) {
 	v1.POST("/announcements", h.allow(service), h.answer(h.announce))
 	v1.POST("/tickets", h.allow(service, console), h.answer(h.ticket))
 	v1.POST("/tokens", h.allow(service), h.answer(h.token))
+}
+
+// preflights answers OPTIONS on every path of the API.
+func (h *edge) preflights(r *gin.Engine) {
+	seen := map[string]bool{}
+	for _, route := range r.Routes() {
+		if strings.HasPrefix(route.Path, h.BasePath+"api/v1/") && !seen[route.Path] {
+			seen[route.Path] = true
+			r.OPTIONS(route.Path, h.origins, preflight)
+		}
+	}
 }
 
 func prefix(s string) netip.Prefix {

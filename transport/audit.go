@@ -250,8 +250,12 @@ func (h *Hub) tick(ctx context.Context, s *Session, now time.Time) {
 		s.pinged = now
 	}
 	stalled := s.stalled
+	over := s.over
 	expired := !s.expires.IsZero() && !now.Before(s.expires)
 	s.mu.Unlock()
+	if over {
+		return
+	}
 	if expired && !h.renewed(ctx, s) {
 		s.Close(AuthOver)
 		return

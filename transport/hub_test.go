@@ -1,0 +1,402 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"doorbell/internal/doorbell"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeLog is a log in memory.
+type fakeLog struct {
+	mu    sync.Mutex
+	epoch string
+	logs  map[doorbell.ShopID][]doorbell.Alert
+	first map[doorbell.ShopID]doorbell.Seq // the oldest kept
+	fails bool
+	reads int
+}
+
+func newLog() *fakeLog {
+	return &fakeLog{epoch: "e1", logs: map[doorbell.ShopID][]doorbell.Alert{}, first: map[doorbell.ShopID]doorbell.Seq{}}
+}
+
+var errDown = errors.New("the database is down")
+
+func (l *fakeLog) Positions(_ context.Context, shops []doorbell.ShopID) (string, map[doorbell.ShopID]doorbell.Position, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fails {
+		return "", nil, errDown
+	}
+	at := map[doorbell.ShopID]doorbell.Position{}
+	for _, shop := range shops {
+		at[shop] = doorbell.Position{Head: doorbell.Seq(len(l.logs[shop])), Oldest: max(1, l.first[shop])}
+	}
+	return l.epoch, at, nil
+}
+
+func (l *fakeLog) AlertsAfter(_ context.Context, shop doorbell.ShopID, after doorbell.Seq, limit int) ([]doorbell.Alert, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reads++
+	if l.fails {
+		return nil, errDown
+	}
+	var out []doorbell.Alert
+	for _, a := range l.logs[shop] {
+		if a.Seq > after && a.Seq >= l.first[shop] && len(out) < limit {
+			out = append(out, a)
+		}
+	}
+	return out, nil
+}
+
+func (l *fakeLog) DrawEpoch(_ context.Context, old string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.epoch == old {
+		l.epoch = old + "x"
+	}
+	return nil
+}
+
+// commit appends n alerts and returns them; delivering is the test's matter.
+func (l *fakeLog) commit(shop doorbell.ShopID, n int) []doorbell.Alert {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	from := len(l.logs[shop])
+	for range n {
+		l.logs[shop] = append(l.logs[shop], doorbell.Alert{
+			Type: doorbell.NewOrder, Shop: shop, Seq: doorbell.Seq(len(l.logs[shop]) + 1), OrderID: 1, Time: time.Now(),
+		})
+	}
+	return slices.Clone(l.logs[shop][from:])
+}
+
+// cut takes the log back to n alerts, as a restored backup does.
+func (l *fakeLog) cut(shop doorbell.ShopID, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.logs[shop] = l.logs[shop][:n]
+}
+
+func (l *fakeLog) set(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f()
+}
+
+// fakeSink takes messages and tells that they left only when asked to.
+type fakeSink struct {
+	mu     sync.Mutex
+	got    []Message
+	held   int // taken, not yet left
+	most   int
+	closed []Reason
+}
+
+func (f *fakeSink) TrySend(m Message) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.got = append(f.got, m)
+	f.held++
+	f.most = max(f.most, f.held)
+	return true
+}
+
+func (f *fakeSink) Close(r Reason) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = append(f.closed, r)
+}
+
+// drain lets everything leave, until nothing more comes.
+func (f *fakeSink) drain(s *Session) {
+	for {
+		f.mu.Lock()
+		n := f.held
+		if n > 0 {
+			f.held--
+		}
+		f.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		s.Sent(context.Background())
+	}
+}
+
+func (f *fakeSink) events(t *testing.T) (names []string) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range f.got {
+		if m.Event != "" {
+			names = append(names, m.Event)
+		}
+	}
+	return names
+}
+
+func (f *fakeSink) seqs(t *testing.T) (out []int64) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range f.got {
+		if m.Event != "" {
+			continue
+		}
+		var a struct{ Seq int64 }
+		if err := json.Unmarshal(m.Data, &a); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, a.Seq)
+	}
+	return out
+}
+
+func upTo(n int64) (out []int64) {
+	for i := range n {
+		out = append(out, i+1)
+	}
+	return out
+}
+
+func wantSeqs(t *testing.T, f *fakeSink, want []int64) {
+	t.Helper()
+	if got := f.seqs(t); !slices.Equal(got, want) {
+		t.Errorf("sent %v, want %v", got, want)
+	}
+}
+
+// inBubble runs a hub over a fake log in virtual time.
+func inBubble(t *testing.T, test func(t *testing.T, h *Hub, l *fakeLog)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLog()
+		h := New(Options{Log: l, Logger: slog.New(slog.DiscardHandler), Version: "v", Heartbeat: 15 * time.Second})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- h.Run(ctx) }()
+		test(t, h, l)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func open(t *testing.T, h *Hub, sub Subscription) (*Session, *fakeSink) {
+	t.Helper()
+	if sub.Shops == nil {
+		sub.Shops = []doorbell.ShopID{1}
+	}
+	if sub.Transport == "" {
+		sub.Transport = WebSocket
+	}
+	s, err := h.Open(t.Context(), sub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fakeSink{}
+	s.Run(t.Context(), f)
+	t.Cleanup(func() { s.Leave(context.Background(), 0, "test") })
+	return s, f
+}
+
+func TestDeliveryIsHealedFromTheLog(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		deliver func(h *Hub, alerts []doorbell.Alert)
+		within  time.Duration
+	}{
+		{"in order", func(h *Hub, a []doorbell.Alert) { h.Deliver(a) }, 0},
+		{"doubled", func(h *Hub, a []doorbell.Alert) { h.Deliver(a); h.Deliver(a) }, 0},
+		{"backwards", func(h *Hub, a []doorbell.Alert) { slices.Reverse(a); h.Deliver(a) }, 0},
+		{"one in the middle lost", func(h *Hub, a []doorbell.Alert) { h.Deliver(a[:3]); h.Deliver(a[4:]) }, reorderWait},
+		{"the last one lost", func(h *Hub, a []doorbell.Alert) { h.Deliver(a[:len(a)-1]) }, auditEvery},
+		{"all lost", func(*Hub, []doorbell.Alert) {}, auditEvery},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, h *Hub, l *fakeLog) {
+				s, f := open(t, h, Subscription{})
+				c.deliver(h, l.commit(1, 10))
+				time.Sleep(c.within)
+				synctest.Wait()
+				f.drain(s)
+				wantSeqs(t, f, upTo(10))
+			})
+		})
+	}
+}
+
+func TestFullWindow(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *Hub, l *fakeLog) {
+		slow, stuck := open(t, h, Subscription{})
+		quick, good := open(t, h, Subscription{})
+		for range 500 {
+			h.Deliver(l.commit(1, 1))
+			good.drain(quick)
+		}
+		wantSeqs(t, good, upTo(500))
+		if n := len(stuck.got); n != Window || stuck.most != Window {
+			t.Errorf("the one that reads nothing holds %d messages, want %d", n, Window)
+		}
+		if stuck.closed != nil {
+			t.Errorf("closed for %v: a full window is no reason to close", stuck.closed)
+		}
+		stuck.drain(slow)
+		wantSeqs(t, stuck, upTo(500))
+		h.Deliver(l.commit(1, 1))
+		stuck.drain(slow)
+		wantSeqs(t, stuck, upTo(501))
+	})
+}
+
+func TestLogDownWhileReadingOn(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *Hub, l *fakeLog) {
+		l.commit(1, 300)
+		s, f := open(t, h, Subscription{Start: FromOldest})
+		l.set(func() { l.fails = true })
+		f.drain(s)
+		before := len(f.seqs(t))
+		time.Sleep(10 * time.Second)
+		if n := len(f.seqs(t)); n != before || f.closed != nil {
+			t.Errorf("%d alerts while the log is down, want %d; closed %v", n, before, f.closed)
+		}
+		l.set(func() { l.fails = false })
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		f.drain(s)
+		wantSeqs(t, f, upTo(300))
+	})
+}
+
+func TestPrunedUnderASlowReader(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *Hub, l *fakeLog) {
+		s, f := open(t, h, Subscription{})
+		h.Deliver(l.commit(1, 500))
+		l.set(func() { l.first[1] = 490 })
+		// The ring would still serve it: make it forget, as a restarted node has.
+		h.feeds[1].mu.Lock()
+		h.feeds[1].ring = nil
+		h.feeds[1].mu.Unlock()
+		f.drain(s)
+		if got := f.events(t); !slices.Equal(got, []string{"hello", "reset"}) {
+			t.Errorf("events %v, want a reset", got)
+		}
+		h.Deliver(l.commit(1, 1))
+		f.drain(s)
+		if got := f.seqs(t); got[len(got)-1] != 501 || len(got) != Window-1+1 {
+			t.Errorf("sent %v, want what was in the window, then 501", got)
+		}
+	})
+}
+
+func TestTheLogGoesBack(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *Hub, l *fakeLog) {
+		s, f := open(t, h, Subscription{})
+		h.Deliver(l.commit(1, 10))
+		f.drain(s)
+		l.cut(1, 4) // a backup is restored under the running node
+		time.Sleep(3 * auditEvery)
+		synctest.Wait()
+		f.drain(s)
+		if got := f.events(t); !slices.Contains(got, "reset") {
+			t.Fatalf("events %v, want a reset", got)
+		}
+		if c := s.Cursor(); c.Epoch != "e1x" || c.Seqs[1] != 4 {
+			t.Errorf("goes on from %s, want e1x.1:4", c)
+		}
+		h.Deliver(l.commit(1, 2))
+		f.drain(s)
+		wantSeqs(t, f, append(upTo(10), 5, 6))
+	})
+}
+
+func TestHeartbeatAndExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLog()
+		renewals := 0
+		h := New(Options{Log: l, Logger: slog.New(slog.DiscardHandler), Heartbeat: 15 * time.Second,
+			Renew: func(context.Context, string) (time.Time, error) {
+				renewals++
+				if renewals == 3 {
+					return time.Time{}, errors.New("signed out")
+				}
+				return time.Now().Add(time.Minute), nil
+			}})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- h.Run(ctx) }()
+		byToken, token := open(t, h, Subscription{Grant: doorbell.Grant{Expires: time.Now().Add(time.Minute)}})
+		byCookie, cookie := open(t, h, Subscription{Grant: doorbell.Grant{Session: "x", Expires: time.Now().Add(time.Minute)}})
+		for range 600 {
+			time.Sleep(time.Second)
+			token.drain(byToken)
+			cookie.drain(byCookie)
+		}
+		cancel()
+		<-done
+		if !slices.Equal(token.closed, []Reason{AuthOver}) || !slices.Equal(cookie.closed, []Reason{AuthOver}) || renewals != 3 {
+			t.Errorf("closed %v and %v after %d renewals, want both for auth, the cookie's after 3", token.closed, cookie.closed, renewals)
+		}
+		if got := token.events(t); !slices.Equal(got, []string{"hello", "ping", "ping", "ping", "bye"}) {
+			t.Errorf("a minute by token: %v, want three pings and bye", got)
+		}
+		if got := len(cookie.events(t)); got != 1+11+1 {
+			t.Errorf("three minutes by cookie: %d events, want hello, 11 pings, bye", got)
+		}
+	})
+}
+
+func TestIdleFeedsAreForgotten(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *Hub, l *fakeLog) {
+		s, err := h.Open(t.Context(), Subscription{Shops: []doorbell.ShopID{1, 2}, Transport: WebSocket})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Run(t.Context(), &fakeSink{})
+		time.Sleep(2 * feedIdle)
+		if n := len(h.followed()); n != 2 {
+			t.Errorf("%d feeds while followed, want 2", n)
+		}
+		s.Leave(t.Context(), 0, "test")
+		time.Sleep(feedIdle + 2*auditEvery)
+		if n := len(h.followed()); n != 0 {
+			t.Errorf("%d feeds a minute after, want none", n)
+		}
+		_ = l
+	})
+}
+
+func TestShutdownRefusesAndEnds(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *Hub, _ *fakeLog) {
+		s, f := open(t, h, Subscription{})
+		done := make(chan error, 1)
+		go func() { done <- h.Shutdown(t.Context()) }()
+		synctest.Wait()
+		if got := f.events(t); !slices.Equal(got, []string{"hello", "bye"}) || !slices.Equal(f.closed, []Reason{Shutdown}) {
+			t.Errorf("events %v, closed %v; want bye", got, f.closed)
+		}
+		if _, err := h.Open(t.Context(), Subscription{Shops: []doorbell.ShopID{1}}); !errors.Is(err, ErrDraining) {
+			t.Errorf("a new stream while stopping: %v, want ErrDraining", err)
+		}
+		s.Leave(t.Context(), 1012, "shutdown")
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
