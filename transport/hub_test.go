@@ -349,7 +349,9 @@ func TestHeartbeatAndExpiry(t *testing.T) {
 			cookie.drain(byCookie)
 		}
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 		if !slices.Equal(token.closed, []Reason{AuthOver}) || !slices.Equal(cookie.closed, []Reason{AuthOver}) || renewals != 3 {
 			t.Errorf("closed %v and %v after %d renewals, want both for auth, the cookie's after 3", token.closed, cookie.closed, renewals)
 		}
