@@ -85,20 +85,21 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger) (*app, erro
 	if err != nil {
 		return nil, usageError{err}
 	}
-	tokens, err := newTokens(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	gate, err := newGate(cfg)
-	if err != nil {
-		return nil, err
-	}
 	a.hub = transport.New(transport.Options{
 		Log: storeLog{a}, Logger: log, Version: version(), Heartbeat: cfg.Stream.Heartbeat, LogText: cfg.Log.ClientText,
 		Renew: func(ctx context.Context, login string) (time.Time, error) { return a.logins.Until(ctx, login) },
 	})
 	if a.announce, err = newAnnouncer(cfg, a.hub); err != nil {
 		return nil, usageError{err}
+	}
+	// What the settings alone can get wrong is found by now; the rest makes files.
+	gate, err := newGate(cfg)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := newTokens(ctx, cfg)
+	if err != nil {
+		return nil, err
 	}
 	a.store, err = store.Open(ctx, store.Options{URL: cfg.Database.URL, Publish: a.hub.Deliver, Log: log})
 	if err != nil {

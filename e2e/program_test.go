@@ -1,0 +1,193 @@
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"doorbell/internal/payment/wechatsim"
+)
+
+// TestTrialKeyEndsWithARealOne: what the simulator signs verifies on trial,
+// and nowhere else.
+func TestTrialKeyEndsWithARealOne(t *testing.T) {
+	s := startServer(t)
+	s.run("simulate", "--pause", "0s")
+	simulator, err := wechatsim.Load(filepath.Join(s.dir, "data"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	real, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&real.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(s.dir, "real.pem")
+	if err := os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	send := func(n wechatsim.Notice) int {
+		t.Helper()
+		n.Content = simulator.Payment("A-1", "T1", 100)
+		c, err := simulator.Sign(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, err := c.Request(s.base + "pay/wechat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req.WithContext(t.Context()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return statusOf(res)
+	}
+	order := map[string]any{"number": "A-1", "shopId": 1, "userId": 1, "amount": 100}
+	service := s.token("service", "--shops", "1")
+	if status, _ := s.call("POST", "api/v1/orders", service, order); status != http.StatusCreated {
+		t.Fatalf("create: %d", status)
+	}
+	for name, env := range map[string][]string{
+		"a real key, for the simulator's own merchant": {
+			"DOORBELL_PAY_WECHAT_MCHID=" + simulator.MchID, "DOORBELL_PAY_WECHAT_APPID=" + simulator.AppID,
+			"DOORBELL_PAY_WECHAT_API_V3_KEY=" + simulator.APIv3Key, "DOORBELL_PAY_WECHAT_PUBLIC_KEY=" + key,
+			"DOORBELL_PAY_WECHAT_PUBLIC_KEY_ID=" + simulator.KeyID,
+		},
+		"a trusted proxy and no key": {"DOORBELL_SERVER_TRUSTED_PROXIES=127.0.0.1"},
+	} {
+		s.stop(syscall.SIGTERM)
+		s.env = env
+		s.start()
+		if strings.Contains(s.out.String(), "on trial") {
+			t.Errorf("%s: the start screen says trial", name)
+		}
+		for _, n := range []wechatsim.Notice{{}, {Serial: strings.ToUpper(simulator.Certificate.SerialNumber.Text(16))}} {
+			if status := send(n); status != http.StatusUnauthorized && status != http.StatusNotFound {
+				t.Errorf("%s: the simulator's callback got %d", name, status)
+			}
+		}
+		if _, got := s.call("GET", "api/v1/alerts?shop=1&type=1", service, nil); len(got["alerts"].([]any)) != 1 {
+			t.Errorf("%s: it rang: %v", name, got)
+		}
+	}
+	s.stop(syscall.SIGTERM)
+	s.env = nil
+	s.start()
+	if status := send(wechatsim.Notice{}); status != http.StatusNoContent {
+		t.Errorf("on trial again: %d, want 204", status)
+	}
+}
+
+func statusOf(res *http.Response) int {
+	_ = res.Body.Close() // only the status counts
+	return res.StatusCode
+}
+
+// block is the first fenced block of a kind in the README.
+func block(t *testing.T, kind string) string {
+	t.Helper()
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?s)```" + kind + "\n(.*?)```").FindSubmatch(text)
+	if m == nil {
+		t.Fatalf("the README has no block of %s", kind)
+	}
+	return string(m[1])
+}
+
+// TestReadmeGo runs the README's Go program: two runs, one alert.
+func TestReadmeGo(t *testing.T) {
+	s := startServer(t)
+	dir := t.TempDir()
+	for name, text := range map[string]string{"main.go": block(t, "go"), "go.mod": "module example\n\ngo 1.26.0\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	token := s.token("service", "--shops", "1")
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*within)
+		cmd := exec.CommandContext(ctx, "go", "run", ".")
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "DOORBELL_URL="+strings.TrimSuffix(s.base, "/"), "DOORBELL_TOKEN="+token)
+		out, err := cmd.CombinedOutput()
+		cancel()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	_, got := s.call("GET", "api/v1/alerts?shop=1", token, nil)
+	if text := toJSON(t, got); strings.Count(text, `"seq":`) != 1 || !strings.Contains(text, `"number":"1653904906519"`) {
+		t.Errorf("alerts %s, want the README's, once", text)
+	}
+}
+
+// TestReadmeNginx serves the console under a path, behind the README's lines.
+func TestReadmeNginx(t *testing.T) {
+	s := startServer(t)
+	s.stop(syscall.SIGTERM)
+	s.env = []string{"DOORBELL_SERVER_BASE_PATH=/bell/", "DOORBELL_SERVER_TRUSTED_PROXIES=127.0.0.1", "DOORBELL_PAY_TRIAL=true"}
+	root := s.base
+	s.base = root + "bell/"
+	s.start()
+	front := startNginx(t, s.addr, strings.Replace(block(t, "nginx"), "http://127.0.0.1:8080", "http://doorbell", 1))
+	p := openPage(t, strings.Replace(s.link(), root, front, 1))
+	p.waitLink("websocket")
+	p.soundOn()
+	s.run("simulate", "--pause", "0s")
+	eventually(t, "the order was heard", func() bool { return len(p.counts().Heard) == 1 })
+	if got := p.counts(); strings.HasPrefix(got.Heard[0], "chime") || len(got.Errors) > 0 {
+		t.Errorf("counted %+v, want the clip found under the path and no error", got)
+	}
+}
+
+// TestStopUnderLoad: SIGTERM with consoles on all transports ends well, and
+// what was acknowledged is there.
+func TestStopUnderLoad(t *testing.T) {
+	s := startServer(t)
+	p := openPage(t, s.link())
+	p.waitLink("websocket")
+	for _, transport := range []string{"sse", "poll"} {
+		watch := exec.Command(binary, "watch", "--transport", transport)
+		watch.Dir, watch.Env = s.dir, s.environ()
+		if err := watch.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = watch.Process.Kill() // the test is over
+			_ = watch.Wait()
+		})
+	}
+	eventually(t, "all are connected", func() bool { return strings.Count(s.log.String(), "console connected") >= 3 })
+	s.run("simulate", "--orders", "20", "--pause", "0s")
+	s.stop(syscall.SIGTERM) // fails the test unless it exits with 0
+	log := s.log.String()
+	for _, want := range []string{"msg=stopping", "code=1012 reason=shutdown", "transport=sse", "msg=stopped"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q:\n%s", want, log)
+		}
+	}
+	if strings.Contains(log, "took too long") {
+		t.Errorf("a step of the stop took too long:\n%s", log)
+	}
+	s.start()
+	if _, got := s.call("GET", "api/v1/alerts?shop=1&limit=500", s.token("console", "--shops", "1"), nil); len(got["alerts"].([]any)) != 20 {
+		t.Errorf("%d alerts after the restart, want 20", len(got["alerts"].([]any)))
+	}
+}
