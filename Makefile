@@ -3,8 +3,9 @@
 SHELL := /bin/bash
 GO ?= go
 LINT := $(GO) tool -modfile=tools/go.mod golangci-lint
-# Debian packages of the tests: a browser, a proxy, fonts for the pictures, curl.
-PACKAGES := chromium nginx-light fonts-noto-cjk curl nodejs npm
+# Debian packages of the tests: a browser, a proxy, fonts for the pictures, curl, and
+# a C compiler for the race detector.
+PACKAGES := chromium nginx-light fonts-noto-cjk curl gcc libc6-dev nodejs npm
 # The real disk that fills up needs to mount one; in CI that is no choice.
 export DOORBELL_TEST_DISK ?= $(if $(CI),required,)
 

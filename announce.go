@@ -7,16 +7,14 @@ import (
 	"text/template"
 	"time"
 
-	"github.com/go-co-op/gocron/v2"
+	"github.com/netresearch/go-cron"
 
 	"doorbell/internal/config"
 	"doorbell/transport"
 )
 
 // announcer sends a text by the clock.
-type announcer struct {
-	scheduler gocron.Scheduler
-}
+type announcer struct{ cron *cron.Cron }
 
 // newAnnouncer is nil where announce.cron is empty.
 func newAnnouncer(cfg config.Config, hub *transport.Hub) (*announcer, error) {
@@ -34,19 +32,16 @@ func newAnnouncer(cfg config.Config, hub *transport.Hub) (*announcer, error) {
 	if _, err := announcement(text, zone); err != nil {
 		return nil, fmt.Errorf("announce.text: %w", err)
 	}
-	s, err := gocron.NewScheduler(gocron.WithLocation(zone))
-	if err != nil {
-		return nil, fmt.Errorf("announce: %w", err)
-	}
-	_, err = s.NewJob(gocron.CronJob(cfg.Announce.Cron, true), gocron.NewTask(func() {
+	c := cron.New(cron.WithSeconds(), cron.WithLocation(zone))
+	_, err = c.AddFunc(cfg.Announce.Cron, func() {
 		if line, err := announcement(text, zone); err == nil { // it was tried above
 			hub.Announce(line, nil, cfg.Announce.Plain)
 		}
-	}))
+	})
 	if err != nil {
 		return nil, fmt.Errorf("announce.cron %q: want six fields with seconds, say 0/5 * * * * ?: %w", cfg.Announce.Cron, err)
 	}
-	return &announcer{scheduler: s}, nil
+	return &announcer{cron: c}, nil
 }
 
 func announcement(text *template.Template, zone *time.Location) (string, error) {
@@ -56,7 +51,8 @@ func announcement(text *template.Template, zone *time.Location) (string, error) 
 }
 
 func (a *announcer) run(ctx context.Context) error {
-	a.scheduler.Start()
+	a.cron.Start()
 	<-ctx.Done()
-	return a.scheduler.Shutdown()
+	<-a.cron.Stop().Done() // what runs has ended
+	return nil
 }

@@ -27,11 +27,11 @@ func TestTrialKeyEndsWithARealOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	real, err := rsa.GenerateKey(rand.Reader, 2048)
+	genuine, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.MarshalPKIXPublicKey(&real.PublicKey)
+	der, err := x509.MarshalPKIXPublicKey(&genuine.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,6 +61,9 @@ func (s *syncBuilder) String() string {
 	return s.b.String()
 }
 
+// writeTimeout is short, so that a console that does not read is cut soon.
+const writeTimeout = 2 * time.Second
+
 var platform = sync.OnceValues(wechatsim.New) // an RSA key takes its time
 
 // newServer starts one; edit may change what the edge is told.
@@ -95,7 +98,7 @@ func newServer(t *testing.T, edit ...func(*Options)) *testServer {
 	s.service = doorbell.NewService(s.store, doorbell.Rules{Texts: texts, Reminders: doorbell.ReminderRules{
 		Interval: time.Minute, Statuses: []doorbell.Status{2, 3, 4},
 	}}, log)
-	wsT, sseT := ws.New(10*time.Second), sse.New(10*time.Second)
+	wsT, sseT := ws.New(writeTimeout), sse.New(writeTimeout)
 	o := Options{
 		Service: s.service, Shops: s.store, Hub: s.hub, Tokens: s.tokens, Logins: s.logins, WeChat: payment.NewGate(verifier), Ready: s.store.Check,
 		Streams: Streams{WebSocket: wsT.Serve, RefuseWebSocket: ws.Refuse, SSE: sseT.Serve, Poll: poll.Serve},

@@ -253,6 +253,7 @@ export class Board {
     try {
       const { alerts } = await call('GET', `api/v1/alerts?shop=${this.shop}&limit=${HISTORY}`);
       if (this.closed) return;
+      show('#history-title', alerts.length > 0);
       byID('history').replaceChildren(
         ...alerts.map((/** @type {any} */ a) => {
           const li = element('li', '', '');

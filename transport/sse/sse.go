@@ -48,7 +48,7 @@ func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.S
 	defer cancel()
 	c := &conn{
 		transport: t, session: s, stream: strconv.FormatUint(t.ids.Add(1), 36),
-		ctx: ctx, cancel: cancel, out: w, control: http.NewResponseController(w),
+		ctx: ctx, cancel: cancel, out: w, control: http.NewResponseController(innermost(w)),
 	}
 	w.Header().Set("X-Accel-Buffering", "no") // cures one nginx
 	w.Header().Set("Cache-Control", "no-store, no-transform")
@@ -63,6 +63,18 @@ func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.S
 	// only now may the stream go, else its goroutine or the handler hangs.
 	t.server.RemoveStream(c.stream)
 	s.Leave(context.WithoutCancel(ctx), 0, c.finish())
+}
+
+// innermost is net/http's own writer: Gin's Flush keeps the error to itself, and
+// a console that was cut would look as if it had left.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		w = u.Unwrap()
+	}
 }
 
 // conn is a session's sink, and the ResponseWriter that r3labs writes to.
