@@ -9,7 +9,7 @@ PACKAGES := chromium nginx-light fonts-noto-cjk curl gcc libc6-dev nodejs npm
 # The real disk that fills up needs to mount one; in CI that is no choice.
 export DOORBELL_TEST_DISK ?= $(if $(CI),required,)
 
-.PHONY: test deps check vet lint race web fmt build bench clean
+.PHONY: test deps check vet lint race web fmt build clean
 
 test: deps check
 	@echo
@@ -53,9 +53,6 @@ fmt:
 
 build:
 	$(GO) build -trimpath -o doorbell .
-
-bench:
-	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 clean:
 	rm -rf doorbell e2e/shots tools/web/node_modules

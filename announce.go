@@ -10,14 +10,13 @@ import (
 	"github.com/netresearch/go-cron"
 
 	"doorbell/internal/config"
-	"doorbell/transport"
 )
 
 // announcer sends a text by the clock.
 type announcer struct{ cron *cron.Cron }
 
 // newAnnouncer is nil where announce.cron is empty.
-func newAnnouncer(cfg config.Config, hub *transport.Hub) (*announcer, error) {
+func newAnnouncer(cfg config.Config, announce func(text string)) (*announcer, error) {
 	if cfg.Announce.Cron == "" {
 		return nil, nil //nolint:nilnil // off
 	}
@@ -35,7 +34,7 @@ func newAnnouncer(cfg config.Config, hub *transport.Hub) (*announcer, error) {
 	c := cron.New(cron.WithSeconds(), cron.WithLocation(zone))
 	_, err = c.AddFunc(cfg.Announce.Cron, func() {
 		if line, err := announcement(text, zone); err == nil { // it was tried above
-			hub.Announce(line, nil, cfg.Announce.Plain)
+			announce(line)
 		}
 	})
 	if err != nil {

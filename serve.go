@@ -85,11 +85,7 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger) (*app, erro
 	if err != nil {
 		return nil, usageError{err}
 	}
-	a.hub = transport.New(transport.Options{
-		Log: storeLog{a}, Logger: log, Version: version(), Heartbeat: cfg.Stream.Heartbeat, LogText: cfg.Log.ClientText,
-		Renew: func(ctx context.Context, login string) (time.Time, error) { return a.logins.Until(ctx, login) },
-	})
-	if a.announce, err = newAnnouncer(cfg, a.hub); err != nil {
+	if a.announce, err = newAnnouncer(cfg, func(text string) { a.hub.Announce(text, nil, cfg.Announce.Plain) }); err != nil {
 		return nil, usageError{err}
 	}
 	// What the settings alone can get wrong is found by now; the rest makes files.
@@ -101,11 +97,16 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger) (*app, erro
 	if err != nil {
 		return nil, err
 	}
-	a.store, err = store.Open(ctx, store.Options{URL: cfg.Database.URL, Publish: a.hub.Deliver, Log: log})
+	a.store, err = store.Open(ctx, store.Options{
+		URL: cfg.Database.URL, Log: log, Publish: func(alerts []doorbell.Alert) { a.hub.Deliver(alerts) },
+	})
 	if err != nil {
 		return nil, err
 	}
 	a.logins = auth.NewLogins(a.store)
+	a.hub = transport.New(transport.Options{
+		Log: a.store, Logger: log, Version: version(), Heartbeat: cfg.Stream.Heartbeat, LogText: cfg.Log.ClientText, Renew: a.logins.Until,
+	})
 	a.ws = ws.New(cfg.Stream.WriteTimeout)
 	rules := doorbell.Rules{Texts: texts, Trial: cfg.OnTrial(), Reminders: doorbell.ReminderRules{Interval: cfg.Reminder.Interval}}
 	for _, s := range cfg.Reminder.Statuses {
@@ -116,21 +117,6 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger) (*app, erro
 		return nil, errors.Join(err, a.store.Close())
 	}
 	return a, nil
-}
-
-// storeLog is the store, which is opened after the hub that it publishes to.
-type storeLog struct{ a *app }
-
-func (l storeLog) Positions(ctx context.Context, shops []doorbell.ShopID) (string, map[doorbell.ShopID]doorbell.Position, error) {
-	return l.a.store.Positions(ctx, shops)
-}
-
-func (l storeLog) AlertsAfter(ctx context.Context, shop doorbell.ShopID, after doorbell.Seq, limit int) ([]doorbell.Alert, error) {
-	return l.a.store.AlertsAfter(ctx, shop, after, limit)
-}
-
-func (l storeLog) DrawEpoch(ctx context.Context, old string) error {
-	return l.a.store.DrawEpoch(ctx, old)
 }
 
 func (a *app) newEdge(service *doorbell.Service, tokens *auth.Tokens, gate *payment.Gate) (*handlers.Server, error) {

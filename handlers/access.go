@@ -59,7 +59,11 @@ func bearer(r *http.Request) (string, bool) {
 // cookie. A cookie alone may not change anything from a page that is not ours.
 func (h *edge) grant(c *gin.Context) (doorbell.Grant, error) {
 	if token, ok := bearer(c.Request); ok {
-		return h.Tokens.Check(token)
+		g, err := h.Tokens.Check(token)
+		if err == nil {
+			h.expiryLog.note(c.Request.Context(), h, g)
+		}
+		return g, err
 	}
 	cookie, err := c.Request.Cookie(Cookie)
 	if err != nil || cookie.Value == "" {
@@ -224,5 +228,39 @@ func (o *onceAMinute) note(ctx context.Context, h *edge, origin string, r *http.
 	if o.due() {
 		h.log.WarnContext(ctx, "origin not allowed", "origin", origin, "host", h.host(r), "path", r.URL.Path,
 			"to_allow", "auth.origins")
+	}
+}
+
+const (
+	// expiryNotice is how long before its end a service's token is warned of.
+	expiryNotice = 7 * 24 * time.Hour
+	// maxNoticed bounds whom the last warnings are remembered of.
+	maxNoticed = 1000
+)
+
+// onceADay warns of service tokens that end soon, once a day each: the order
+// system that holds one must not fall silent by surprise.
+type onceADay struct {
+	mu   sync.Mutex
+	last map[string]time.Time // by subject
+}
+
+func (o *onceADay) note(ctx context.Context, h *edge, g doorbell.Grant) {
+	left := time.Until(g.Expires)
+	if g.Role != doorbell.RoleService || left > expiryNotice {
+		return
+	}
+	o.mu.Lock()
+	last, noted := o.last[g.Subject]
+	due := !noted && len(o.last) < maxNoticed || noted && time.Since(last) > 24*time.Hour
+	if due {
+		if o.last == nil {
+			o.last = map[string]time.Time{}
+		}
+		o.last[g.Subject] = time.Now()
+	}
+	o.mu.Unlock()
+	if due {
+		h.log.WarnContext(ctx, "a service's token ends soon", "sub", g.Subject, "expires", g.Expires, "left", left.Round(time.Minute))
 	}
 }

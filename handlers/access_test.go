@@ -50,6 +50,24 @@ func TestLoginByTicketAndToken(t *testing.T) {
 	s.do("GET", "api/v1/me", "", "Cookie", cookie).want(t, "after logout", 401, "token_expired")
 }
 
+func TestServiceTokensAreWarnedOf(t *testing.T) {
+	s := newServer(t)
+	soon := s.token(doorbell.RoleService, "backend", 1) // an hour
+	late, err := s.tokens.Issue(doorbell.Grant{
+		Subject: "late", Role: doorbell.RoleService, Shops: doorbell.ShopSet{All: true}, Expires: time.Now().Add(8 * 24 * time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		s.as(soon, "GET", "api/v1/me", "")
+		s.as(late, "GET", "api/v1/me", "")
+	}
+	if logs := s.logs.String(); strings.Count(logs, "ends soon") != 1 || !strings.Contains(logs, "sub=backend") {
+		t.Errorf("want one warning, of backend:\n%s", logs)
+	}
+}
+
 func TestTicketsAndTokensStayWithinTheCaller(t *testing.T) {
 	s := newServer(t)
 	service := s.token(doorbell.RoleService, "backend", 1, 2)

@@ -81,6 +81,7 @@ type edge struct {
 	proxies   []netip.Prefix
 	originLog onceAMinute
 	forgeLog  onceAMinute
+	expiryLog onceADay
 	draining  atomic.Bool
 	metrics   *metrics
 }

@@ -61,13 +61,17 @@ func (s *syncBuilder) String() string {
 	return s.b.String()
 }
 
-// writeTimeout is short, so that a console that does not read is cut soon.
-const writeTimeout = 2 * time.Second
-
 var platform = sync.OnceValues(wechatsim.New) // an RSA key takes its time
 
-// newServer starts one; edit may change what the edge is told.
+// newServer starts one; edit may change what the edge is told. No console is
+// cut for not reading as long as a test takes.
 func newServer(t *testing.T, edit ...func(*Options)) *testServer {
+	t.Helper()
+	return newServerThatCuts(t, time.Minute, edit...)
+}
+
+// newServerThatCuts has a write timeout.
+func newServerThatCuts(t *testing.T, writeTimeout time.Duration, edit ...func(*Options)) *testServer {
 	t.Helper()
 	s := &testServer{t: t, logs: &syncBuilder{}}
 	log := slog.New(slog.NewTextHandler(s.logs, nil))
@@ -86,15 +90,12 @@ func newServer(t *testing.T, edit ...func(*Options)) *testServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.hub = transport.New(transport.Options{
-		Log: lateLog{s}, Logger: log, Version: "test", Heartbeat: 15 * time.Second,
-		Renew: func(ctx context.Context, id string) (time.Time, error) { return s.logins.Until(ctx, id) },
-	})
-	s.store, err = store.Open(t.Context(), store.Options{URL: "sqlite://" + filepath.Join(t.TempDir(), "d.db"), Publish: s.hub.Deliver, Log: log})
+	s.store, err = store.Open(t.Context(), store.Options{URL: "sqlite://" + filepath.Join(t.TempDir(), "d.db"), Log: log, Publish: func(alerts []doorbell.Alert) { s.hub.Deliver(alerts) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.logins = auth.NewLogins(s.store)
+	s.hub = transport.New(transport.Options{Log: s.store, Logger: log, Version: "test", Heartbeat: 15 * time.Second, Renew: s.logins.Until})
 	s.service = doorbell.NewService(s.store, doorbell.Rules{Texts: texts, Reminders: doorbell.ReminderRules{
 		Interval: time.Minute, Statuses: []doorbell.Status{2, 3, 4},
 	}}, log)
@@ -157,21 +158,6 @@ func (l smallBuffers) Accept() (net.Conn, error) {
 		err = errors.Join(err, tcp.SetWriteBuffer(16<<10))
 	}
 	return c, err
-}
-
-// lateLog is the store, which is opened after the hub.
-type lateLog struct{ s *testServer }
-
-func (l lateLog) Positions(ctx context.Context, shops []doorbell.ShopID) (string, map[doorbell.ShopID]doorbell.Position, error) {
-	return l.s.store.Positions(ctx, shops)
-}
-
-func (l lateLog) AlertsAfter(ctx context.Context, shop doorbell.ShopID, after doorbell.Seq, limit int) ([]doorbell.Alert, error) {
-	return l.s.store.AlertsAfter(ctx, shop, after, limit)
-}
-
-func (l lateLog) DrawEpoch(ctx context.Context, old string) error {
-	return l.s.store.DrawEpoch(ctx, old)
 }
 
 // token makes one that is good for an hour.

@@ -37,7 +37,7 @@ func (s *testServer) streams() (n int) {
 func TestAStalledConsoleIsCut(t *testing.T) {
 	for _, tr := range transporttest.Transports()[:2] {
 		t.Run(tr.Name, func(t *testing.T) {
-			s := newServer(t)
+			s := newServerThatCuts(t, 2*time.Second)
 			token := s.token(doorbell.RoleConsole, "till", 1)
 			stalled, err := tr.Dial(s.url, transporttest.Dial{Token: token, SmallBuffer: true, SID: "stalled"})
 			if err != nil {

@@ -330,14 +330,16 @@ func TestHeartbeatAndExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLog()
 		renewals := 0
-		h := New(Options{Log: l, Logger: slog.New(slog.DiscardHandler), Heartbeat: 15 * time.Second,
+		h := New(Options{
+			Log: l, Logger: slog.New(slog.DiscardHandler), Heartbeat: 15 * time.Second,
 			Renew: func(context.Context, string) (time.Time, error) {
 				renewals++
 				if renewals == 3 {
 					return time.Time{}, errors.New("signed out")
 				}
 				return time.Now().Add(time.Minute), nil
-			}})
+			},
+		})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- h.Run(ctx) }()

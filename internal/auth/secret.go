@@ -50,18 +50,23 @@ func EnsureSecret(configured, dir string) ([]byte, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
 	}
-	name := filepath.Join(dir, secretFile)
-	// O_EXCL: of two that start at once one makes it and the other reads it.
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return FindSecret(configured, dir)
-	}
-	if err != nil {
+	if err := keep(dir, text); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("keep the secret: %w", err)
 	}
+	return FindSecret(configured, dir) // ours, or that of another who was first
+}
+
+// keep writes the secret whole or not at all: of two that start at once one is
+// first, and nobody reads half of it.
+func keep(dir, text string) (err error) {
+	f, err := os.CreateTemp(dir, secretFile+".*") // 0600
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
 	_, err = f.WriteString(text + "\n")
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, fmt.Errorf("keep the secret: %w", err)
+		return err
 	}
-	return []byte(text), nil
+	return os.Link(f.Name(), filepath.Join(dir, secretFile))
 }

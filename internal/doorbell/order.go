@@ -64,7 +64,7 @@ type Order struct {
 	PayStatus PayStatus `json:"payStatus"`
 	Money
 	Provider    string    `json:"provider,omitempty"`
-	Transaction string    `json:"transactionId,omitempty"`
+	Transaction string    `json:"transactionId"`
 	CreatedAt   time.Time `json:"createdAt"`
 	PaidAt      time.Time `json:"paidAt,omitzero"`
 	RemindedAt  time.Time `json:"remindedAt,omitzero"`
