@@ -59,6 +59,9 @@ func commands() []command {
 		{"link", "print a link that opens the console of the running server", link},
 		{"simulate", "order, pay and hurry against the running server", simulate},
 		{"watch", "follow a shop's alerts in the terminal", watch},
+		{"backup", "write the database to FILE, also while the server runs", backup},
+		{"restore", "put the backup FILE in the database's place; stop the server first", restore},
+		{"verify", "audit the database: every paid order told, no gap, no double", verify},
 		{"version", "print the version", func(_ context.Context, _ []string, out io.Writer) error {
 			_, err := fmt.Fprintln(out, "doorbell", version())
 			return err

@@ -64,6 +64,19 @@ func openSQLite(ctx context.Context, o Options) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return nil, fmt.Errorf("make the database's folder: %w", err)
 	}
+	lock, err := lockFile(file, shared)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openLocked(ctx, o, file)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	s.lock = lock
+	return s, nil
+}
+
+func openLocked(ctx context.Context, o Options, file string) (*Store, error) {
 	// The file holds orders: readable by its owner only. SQLite gives the WAL
 	// and the shared memory the same mode.
 	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)

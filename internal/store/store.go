@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -38,6 +39,7 @@ type Store struct {
 	reads   *sql.DB
 	writer  *groupWriter
 	log     *slog.Logger
+	lock    io.Closer // tells a restore that the database is in use
 }
 
 // Open opens the database, brings its schema up to date and draws the epoch of
@@ -87,7 +89,7 @@ func (s *Store) Run(ctx context.Context) error { return s.writer.run(ctx) }
 // Close ends the connections; Run must have returned, or never have started.
 func (s *Store) Close() error {
 	s.writer.stop()
-	return errors.Join(s.reads.Close(), s.writes.Close())
+	return errors.Join(s.reads.Close(), s.writes.Close(), s.lock.Close())
 }
 
 // Write implements doorbell.Store.

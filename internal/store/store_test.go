@@ -47,12 +47,9 @@ func openFile(t *testing.T, file string, publish func([]doorbell.Alert), pragmas
 
 func start(t *testing.T, s *Store) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	stop := startOnce(s)
 	t.Cleanup(func() {
-		cancel()
-		if err := errors.Join(<-done, s.Close()); err != nil {
+		if err := stop(); err != nil {
 			t.Errorf("stop the store: %v", err)
 		}
 	})
@@ -230,5 +227,16 @@ func testPanic(t *testing.T, db database) {
 	}
 	if err := s.Check(t.Context()); err != nil {
 		t.Errorf("Check after a good write: %v", err)
+	}
+}
+
+// startOnce runs a store and returns what stops and closes it.
+func startOnce(s *Store) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	return func() error {
+		cancel()
+		return errors.Join(<-done, s.Close())
 	}
 }
