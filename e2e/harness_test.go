@@ -90,6 +90,7 @@ func (o *output) String() string {
 // server is one doorbell process.
 type server struct {
 	t    *testing.T
+	bin  string
 	addr string
 	base string
 	dir  string
@@ -102,8 +103,13 @@ type server struct {
 // startServer runs the program in a folder of its own; env adds settings.
 func startServer(t *testing.T, env ...string) *server {
 	t.Helper()
+	return startBinary(t, binary, env...)
+}
+
+func startBinary(t *testing.T, bin string, env ...string) *server {
+	t.Helper()
 	addr := freeAddr(t)
-	s := &server{t: t, addr: addr, base: "http://" + addr + "/", dir: t.TempDir(), env: env}
+	s := &server{t: t, bin: bin, addr: addr, base: "http://" + addr + "/", dir: t.TempDir(), env: env}
 	s.start()
 	t.Cleanup(func() { s.stop(syscall.SIGTERM) })
 	return s
@@ -119,7 +125,7 @@ func (s *server) environ() []string {
 func (s *server) start() {
 	s.t.Helper()
 	s.out, s.log = &output{}, &output{}
-	s.cmd = exec.Command(binary)
+	s.cmd = exec.Command(s.bin)
 	s.cmd.Dir, s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = s.dir, s.environ(), s.out, s.log
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -165,6 +171,16 @@ func (s *server) run(args ...string) string {
 		s.t.Fatalf("doorbell %v: %v\n%s%s\nserver: %s", args, err, &out, &errs, s.log)
 	}
 	return strings.TrimSpace(out.String())
+}
+
+// data is where the server keeps its secrets.
+func (s *server) data() string {
+	for _, e := range s.env {
+		if path, ok := strings.CutPrefix(e, "DOORBELL_DATABASE_URL=sqlite://"); ok {
+			return filepath.Dir(path)
+		}
+	}
+	return filepath.Join(s.dir, "data")
 }
 
 func (s *server) token(role string, more ...string) string {
@@ -315,6 +331,16 @@ func hold(c net.Conn, upstream string) {
 	}
 	res.Body, res.ContentLength, res.TransferEncoding, res.Close = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil, true
 	_ = res.Write(c) // the client may be gone
+}
+
+// containsLine reports whether one of text's lines is line.
+func containsLine(text, line string) bool {
+	for l := range strings.Lines(text) {
+		if strings.TrimSuffix(l, "\n") == line {
+			return true
+		}
+	}
+	return false
 }
 
 func toJSON(t *testing.T, v any) string {

@@ -10,8 +10,12 @@
 /** @param {Pick<Alert, 'shopId' | 'source' | 'orderId'>} a */
 export const orderKey = (a) => `${a.shopId} ${a.source} ${a.orderId}`;
 
-/** @param {Pick<Alert, 'shopId' | 'seq'>} a */
-export const alertKey = (a) => `${a.shopId}:${a.seq}`;
+/**
+ * Tells alerts apart, also across a restored backup, after which the same seq
+ * is given again: the time is the alert's own.
+ * @param {Pick<Alert, 'shopId' | 'seq' | 'time'>} a
+ */
+export const alertKey = (a) => `${a.shopId}:${a.seq}@${a.time}`;
 
 /** @param {Pick<Alert, 'type'>} a */
 export const rings = (a) => a.type === 1 || a.type === 2;

@@ -202,6 +202,10 @@ func renew(ctx context.Context, file string) (err error) {
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
 		return errors.Join(errors.New("the backup has no epoch: it is not of doorbell"), err)
 	}
+	// A ticket that was spent since must not be good again.
+	if _, err := db.ExecContext(ctx, `delete from tickets`); err != nil {
+		return fmt.Errorf("remove old tickets: %w", err)
+	}
 	// In one file again, so that a rename moves all of it.
 	if _, err := db.ExecContext(ctx, `pragma wal_checkpoint(truncate)`); err != nil {
 		return fmt.Errorf("write the new epoch: %w", err)

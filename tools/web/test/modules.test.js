@@ -53,6 +53,8 @@ test('the picture is a fold over the log', () => {
   open = receive(open, alert(2, 6, 7));
   assert.deepEqual(seqs(open), [2, 3, 6], 'a later 2 rings anew');
   assert.deepEqual(seqs(receive(open, alert(4, 5, 7))), [2, 3, 6], 'a late 4 does not silence what came after it');
+  const restored = { ...alert(1, 2, 9), time: '2026-11-23T12:00:00.000Z' };
+  assert.equal(receive(open, restored).length, open.length + 1, 'the same seq after a restore is another alert');
 });
 
 test('an age reads like a clock', () => {
