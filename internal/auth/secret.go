@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"doorbell/internal/safefile"
 )
 
 // MinSecret is the least length of a secret, in bytes: HS256 needs as many as
@@ -47,26 +49,9 @@ func EnsureSecret(configured, dir string) ([]byte, error) {
 		return secret, err
 	}
 	text := rand.Text() + rand.Text() // 260 bits
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data folder: %w", err)
-	}
-	if err := keep(dir, text); err != nil && !errors.Is(err, os.ErrExist) {
+	err = safefile.Create(filepath.Join(dir, secretFile), []byte(text+"\n"))
+	if err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("keep the secret: %w", err)
 	}
 	return FindSecret(configured, dir) // ours, or that of another who was first
-}
-
-// keep writes the secret whole or not at all: of two that start at once one is
-// first, and nobody reads half of it.
-func keep(dir, text string) (err error) {
-	f, err := os.CreateTemp(dir, secretFile+".*") // 0600
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
-	_, err = f.WriteString(text + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Link(f.Name(), filepath.Join(dir, secretFile))
 }

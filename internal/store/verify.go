@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/safefile"
 )
 
 // maxFindings bounds what one audit reports of one kind.
@@ -182,7 +184,7 @@ func Restore(ctx context.Context, databaseURL, from string) (kept string, err er
 	if err := os.Rename(fresh, file); err != nil {
 		return kept, err
 	}
-	return kept, syncFolder(file)
+	return kept, safefile.SyncFolder(filepath.Dir(file))
 }
 
 // renew checks a copy of a backup and draws its new epoch.

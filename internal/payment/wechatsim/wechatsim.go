@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"doorbell/internal/payment"
+	"doorbell/internal/safefile"
 )
 
 // Platform is WeChat Pay as one merchant meets it.
@@ -116,10 +117,10 @@ func Ensure(dir string) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data folder: %w", err)
+	if err := safefile.Create(filepath.Join(dir, keyFile), text); err != nil {
+		return nil, fmt.Errorf("keep the simulator's keys: %w", err)
 	}
-	return p, os.WriteFile(filepath.Join(dir, keyFile), text, 0o600)
+	return p, nil
 }
 
 // Account is the merchant's side, as the configuration would have it.
