@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -56,11 +57,24 @@ func serve(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Server.Addr)
+	ln, err := listen(ctx, cfg.Server.Addr)
 	if err != nil {
 		return errors.Join(fmt.Errorf("server.addr %s: %w", cfg.Server.Addr, err), a.store.Close())
 	}
 	return a.run(ctx, ln, out)
+}
+
+// listen takes the socket that systemd hands over (sd_listen_fds(3): the first
+// is descriptor 3), else opens addr. A socket that outlives the process keeps
+// callbacks waiting, instead of refusing them, while one server stops and the
+// next one starts.
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || os.Getenv("LISTEN_FDS") != "1" {
+		return (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	}
+	f := os.NewFile(3, "LISTEN_FDS")
+	ln, err := net.FileListener(f)
+	return ln, errors.Join(err, f.Close())
 }
 
 // app is everything that lives while the server does.

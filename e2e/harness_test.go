@@ -87,6 +87,15 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
+// tail is the last of what was printed, for a failure.
+func (o *output) tail() string {
+	text := o.String()
+	if len(text) > 4000 {
+		text = "…" + text[len(text)-4000:]
+	}
+	return text
+}
+
 // server is one doorbell process.
 type server struct {
 	t    *testing.T
@@ -96,6 +105,7 @@ type server struct {
 	dir  string
 	env  []string
 	cmd  *exec.Cmd
+	hand *os.File // a listening socket to start with, as systemd hands it over
 	out  *output
 	log  *output
 }
@@ -126,6 +136,10 @@ func (s *server) start() {
 	s.t.Helper()
 	s.out, s.log = &output{}, &output{}
 	s.cmd = exec.Command(s.bin)
+	if s.hand != nil { // LISTEN_PID is known only after the fork
+		s.cmd = exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0"`, s.bin)
+		s.cmd.ExtraFiles = []*os.File{s.hand}
+	}
 	s.cmd.Dir, s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = s.dir, s.environ(), s.out, s.log
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -152,7 +166,7 @@ func (s *server) stop(sig syscall.Signal) {
 	}
 	err := cmd.Wait()
 	if sig == syscall.SIGTERM && err != nil {
-		s.t.Errorf("the server stopped with %v:\n%s", err, s.log)
+		s.t.Errorf("the server stopped with %v:\n%s", err, s.log.tail())
 	}
 	if strings.Contains(s.log.String(), "DATA RACE") {
 		s.t.Errorf("data race:\n%s", s.log)

@@ -87,6 +87,7 @@ type world struct {
 	acked    map[string]int64 // shop by order number
 	accepted map[string]bool
 	consoles []*console
+	refused  int // callbacks that were not taken at once
 }
 
 // newWorld starts the server and the load.
@@ -96,11 +97,17 @@ func newWorld(t *testing.T, senders, consoles int, rng *rand.Rand, env ...string
 	if err != nil {
 		t.Fatal(err)
 	}
+	return loadOn(t, startBinary(t, bin, env...), senders, consoles, rng, func(s *server) string { return s.base })
+}
+
+// loadOn puts the load on a server; the consoles reach it at base.
+func loadOn(t *testing.T, s *server, senders, consoles int, rng *rand.Rand, base func(*server) string) *world {
+	t.Helper()
+	var err error
 	w := &world{
-		t: t, shops: []int64{1, 2, 3}, acked: map[string]int64{}, accepted: map[string]bool{},
-		client: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+		t: t, s: s, shops: []int64{1, 2, 3}, acked: map[string]int64{}, accepted: map[string]bool{},
+		client: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
 	}
-	w.s = startBinary(t, bin, env...)
 	w.service = w.s.token("service", "--shops", "1,2,3")
 	w.console = w.s.token("console", "--shops", "1,2,3")
 	if w.platform, err = wechatsim.Load(w.s.data()); err != nil {
@@ -119,7 +126,7 @@ func newWorld(t *testing.T, senders, consoles int, rng *rand.Rand, env ...string
 		w.senders.Go(func() { w.send(i, rand.New(rand.NewPCG(rng.Uint64(), 2))) })
 	}
 	for i := range consoles {
-		c := &console{w: w, rng: rand.New(rand.NewPCG(rng.Uint64(), 3)), transport: i % 4, base: w.s.base, shown: map[int64][]string{}}
+		c := &console{w: w, rng: rand.New(rand.NewPCG(rng.Uint64(), 3)), transport: i % 4, base: base(w.s), shown: map[int64][]string{}}
 		w.consoles = append(w.consoles, c)
 		w.readers.Go(c.follow)
 	}
@@ -162,6 +169,9 @@ func (w *world) send(id int, rng *rand.Rand) {
 				w.mu.Unlock()
 				break
 			}
+			w.mu.Lock()
+			w.refused++
+			w.mu.Unlock()
 			pause(w.closing, 20*time.Millisecond)
 		}
 		if rng.IntN(4) == 0 {
@@ -234,9 +244,9 @@ func (c *console) query() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.epoch == "" {
-		return "shops=1,2,3&after=0"
+		return "shops=1,2,3&heartbeat=3&after=0"
 	}
-	return fmt.Sprintf("shops=1,2,3&after=%s.1:%d,2:%d,3:%d", c.epoch, len(c.shown[1]), len(c.shown[2]), len(c.shown[3]))
+	return fmt.Sprintf("shops=1,2,3&heartbeat=3&after=%s.1:%d,2:%d,3:%d", c.epoch, len(c.shown[1]), len(c.shown[2]), len(c.shown[3]))
 }
 
 // follow reconnects for ever from its own cursor.

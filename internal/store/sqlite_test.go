@@ -251,3 +251,44 @@ func migrateTo(t *testing.T, db *sql.DB, d *dialect, backup *string) error {
 		return *backup, err
 	}, slog.New(slog.DiscardHandler))
 }
+
+// TestQueryPlans: what runs for every payment, accept and resume finds its
+// rows by index, however long the log is.
+func TestQueryPlans(t *testing.T) {
+	s := openTestSQLite(t, nil)
+	for query, want := range map[string]string{
+		`select seq from alerts where shop_id = 1 and source = 'order' and order_id = 7 and seq > 3 and type in (3, 4) order by seq limit 1`: "alerts_order (shop_id=? AND source=? AND order_id=?",
+		`update alerts set ringing = 0 where shop_id = 1 and source = 'order' and order_id = 7 and ringing = 1`:                              "alerts_order (shop_id=? AND source=? AND order_id=?",
+		`select count(*) from alerts where shop_id = 1 and source = 'order' and order_id = 7 and ringing = 1`:                                "alerts_order (shop_id=? AND source=? AND order_id=?",
+		`select ` + alertColumns + `, ringing from alerts where shop_id = 1 and ringing = 1 and seq < 9 order by seq desc limit 50`:          "alerts_ringing (shop_id=? AND seq<?)",
+		`select ` + alertColumns + ` from alerts where shop_id = 1 and seq > 5 order by seq limit 64`:                                        "PRIMARY KEY (shop_id=? AND seq>?)",
+		`select min(a.seq) from alerts a where a.shop_id = 1`:                                                                                "(shop_id=?)",
+		`select ` + orderColumns + ` from orders where number = 'x'`:                                                                         "sqlite_autoindex_orders_1 (number=?)",
+		`select ` + callbackColumns + ` from inbox where number = 'x' and verdict = 'y' order by kind, first_at`:                             "inbox_number (number=?)",
+		`select count(*) from receipts where shop_id = 1 and seq = 2`:                                                                        "PRIMARY KEY (shop_id=? AND seq=?)",
+	} {
+		var plan []string
+		for name, db := range map[string]*sql.DB{"reader": s.reads, "writer": s.writes} {
+			if name == "writer" && s.writer.conn != nil {
+				continue // taken by the writer
+			}
+			rows, err := db.QueryContext(t.Context(), `explain query plan `+query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = eachRow(rows, func(r *sql.Rows) error {
+				var id, parent, unused int
+				var detail string
+				err := r.Scan(&id, &parent, &unused, &detail)
+				plan = append(plan, detail)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := strings.Join(plan, "; "); !strings.Contains(text, want) || strings.Contains(text, "SCAN") {
+				t.Errorf("%s on the %s: %s, want %s", query, name, text, want)
+			}
+		}
+	}
+}

@@ -15,6 +15,11 @@ import (
 // maxFindings bounds what one audit reports of one kind.
 const maxFindings = 100
 
+// lastClosing is each order's last alert of type 3 or 4, joined as c to an
+// alert a: one pass over the log, where a subquery per alert is a pass each.
+const lastClosing = `(select shop_id, source, order_id, max(seq) as seq from alerts where type in (3, 4)
+		group by shop_id, source, order_id) c on c.shop_id = a.shop_id and c.source = a.source and c.order_id = a.order_id`
+
 // audits are what must hold of a database. Each query returns what breaks a
 // rule, as the arguments of its text.
 var audits = []struct{ text, query string }{
@@ -28,12 +33,14 @@ var audits = []struct{ text, query string }{
 	// A paid order whose alert may have been pruned can't be told from one that
 	// never had any: only what was paid after the oldest alert kept counts.
 	{"order %d of shop %d is paid and nobody was told", `
-		select o.id, o.shop_id from orders o where o.paid_at > 0 and not exists (
-			select 1 from alerts a where a.shop_id = o.shop_id and a.source = 'order' and a.order_id = o.id and a.type in (1, 4))
-		and not exists (select 1 from alerts a where a.shop_id = o.shop_id and a.seq = (
-				select min(b.seq) from alerts b where b.shop_id = o.shop_id) and a.seq > 1 and a.created_at >= o.paid_at)
-		and not exists (select 1 from shop_heads h where h.shop_id = o.shop_id and h.last_seq > 0
-			and not exists (select 1 from alerts a where a.shop_id = o.shop_id))`},
+		select o.id, o.shop_id from orders o
+		left join (select distinct shop_id, order_id from alerts where source = 'order' and type in (1, 4)) told
+			on told.shop_id = o.shop_id and told.order_id = o.id
+		left join shop_heads h on h.shop_id = o.shop_id
+		left join (select shop_id, min(seq) as seq from alerts group by shop_id) oldest on oldest.shop_id = o.shop_id
+		left join alerts a on a.shop_id = oldest.shop_id and a.seq = oldest.seq
+		where o.paid_at > 0 and told.order_id is null
+		and (h.shop_id is null or h.last_seq = 0 or a.seq = 1 or a.created_at < o.paid_at)`},
 	{"order %d of shop %d rang %d times as new", `
 		select order_id, shop_id, count(*) from alerts where source = 'order' and type = 1 group by shop_id, order_id having count(*) > 1`},
 	{"order %d of shop %d rang, and no money came", `
@@ -42,11 +49,11 @@ var audits = []struct{ text, query string }{
 	{"order %d of shop %d is paid and still to be paid", `
 		select id, shop_id from orders where status = 1 and pay_status = 1`},
 	{"shop %d: alert %d rings, though it was taken care of", `
-		select a.shop_id, a.seq from alerts a where a.ringing = 1 and (a.type not in (1, 2) or exists (
-			select 1 from alerts c where c.shop_id = a.shop_id and c.source = a.source and c.order_id = a.order_id and c.seq > a.seq and c.type in (3, 4)))`},
+		select a.shop_id, a.seq from alerts a left join ` + lastClosing + `
+		where a.ringing = 1 and (a.type not in (1, 2) or c.seq > a.seq)`},
 	{"shop %d: alert %d is silent, and nobody took care of it", `
-		select a.shop_id, a.seq from alerts a where a.ringing = 0 and a.type in (1, 2) and not exists (
-			select 1 from alerts c where c.shop_id = a.shop_id and c.source = a.source and c.order_id = a.order_id and c.seq > a.seq and c.type in (3, 4))`},
+		select a.shop_id, a.seq from alerts a left join ` + lastClosing + `
+		where a.ringing = 0 and a.type in (1, 2) and (c.seq is null or c.seq < a.seq)`},
 	{"transaction %s of %s settled order number %s, which does not say so", `
 		select i.transaction_id, i.provider, i.number from inbox i join orders o on o.number = i.number
 		where i.kind = 'payment' and i.verdict in ('settled', 'paid_after_cancel') and (o.transaction_id <> i.transaction_id or o.provider <> i.provider)`},
@@ -106,9 +113,10 @@ func audit(ctx context.Context, tx *sql.Tx, text, query string) (findings []stri
 	if err != nil {
 		return nil, err
 	}
+	defer rows.Close() //nolint:errcheck // eachRow has it
 	columns, err := rows.Columns()
 	if err != nil {
-		return nil, errors.Join(err, rows.Close())
+		return nil, err
 	}
 	err = eachRow(rows, func(r *sql.Rows) error {
 		values := make([]any, len(columns))

@@ -52,30 +52,31 @@ func webSocketOnly(t *testing.T, open func(*testing.T) *Server) {
 		send(t, stream, websocket.TextMessage, []byte(strings.Repeat("x", 4096)))
 		wantEvent(t, stream, "received")
 	})
-	t.Run("a flood of messages ends the connection", func(t *testing.T) {
-		s := open(t)
-		stream := dial(t, s, ws, Dial{})
-		wantEvent(t, stream, "hello")
-		conn := stream.(*WebSocket).Conn
-		for range 500 {
-			if conn.WriteMessage(websocket.TextMessage, []byte("x")) != nil {
-				break // it has been closed
-			}
+	t.Run("a flood of messages ends the connection", func(t *testing.T) { testFlood(t, open(t), ws) })
+}
+
+func testFlood(t *testing.T, s *Server, ws Transport) {
+	stream := dial(t, s, ws, Dial{})
+	wantEvent(t, stream, "hello")
+	conn := stream.(*WebSocket).Conn
+	for range 500 {
+		if conn.WriteMessage(websocket.TextMessage, []byte("x")) != nil {
+			break // it has been closed
 		}
-		for {
-			_, err := stream.Next()
-			if err == nil {
-				continue
-			}
-			// What was still on its way may meet a closed socket, whose reset
-			// overtakes the close frame: 1006 to the client.
-			var reset *net.OpError
-			if code := CloseError(err); code != 1008 && code != 1006 && !errors.As(err, &reset) {
-				t.Errorf("ended with %v, want 1008", err)
-			}
-			return
+	}
+	for {
+		_, err := stream.Next()
+		if err == nil {
+			continue
 		}
-	})
+		// What was still on its way may meet a closed socket, whose reset
+		// overtakes the close frame: 1006 to the client.
+		var reset *net.OpError
+		if code := CloseError(err); code != 1008 && code != 1006 && !errors.As(err, &reset) {
+			t.Errorf("ended with %v, want 1008", err)
+		}
+		return
+	}
 }
 
 func send(t *testing.T, s Stream, kind int, data []byte) {
