@@ -213,6 +213,7 @@ func (a *app) run(ctx context.Context, ln net.Listener, out io.Writer) error {
 		Handler: a.edge, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
+	arriving := watchArrivals(server)
 	lasting := context.WithoutCancel(ctx)
 	storeCtx, stopStore := context.WithCancel(lasting)
 	hubCtx, stopHub := context.WithCancel(lasting)
@@ -221,8 +222,10 @@ func (a *app) run(ctx context.Context, ln net.Listener, out io.Writer) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.store.Run(storeCtx) })
 	g.Go(func() error { return a.hub.Run(hubCtx) })
+	accepting := make(chan struct{})
 	g.Go(func() error {
-		if err := server.Serve(boundedListener{ln}); !errors.Is(err, http.ErrServerClosed) {
+		defer close(accepting)
+		if err := server.Serve(boundedListener{ln}); ctx.Err() == nil || !errors.Is(err, net.ErrClosed) {
 			return err
 		}
 		return nil
@@ -235,7 +238,14 @@ func (a *app) run(ctx context.Context, ln net.Listener, out io.Writer) error {
 	g.Go(func() error {
 		<-ctx.Done()
 		a.log.InfoContext(lasting, "stopping")
-		err := a.stop(lasting, server)
+		err := a.stop(lasting, server, func(ctx context.Context) error {
+			// Shutdown cuts a callback that has just arrived. So accepting ends
+			// first, and what was accepted reaches its handler.
+			err := ln.Close()
+			<-accepting
+			arriving.settle(ctx)
+			return err
+		})
 		stopHub()
 		stopStore()
 		return err
@@ -245,9 +255,9 @@ func (a *app) run(ctx context.Context, ln net.Listener, out io.Writer) error {
 	return err
 }
 
-func (a *app) stop(ctx context.Context, server *http.Server) error {
+func (a *app) stop(ctx context.Context, server *http.Server, endAccepting func(context.Context) error) error {
 	a.edge.Drain()
-	for _, step := range []func(context.Context) error{a.hub.Shutdown, a.ws.Shutdown, server.Shutdown} {
+	for _, step := range []func(context.Context) error{a.hub.Shutdown, a.ws.Shutdown, endAccepting, server.Shutdown} {
 		ctx, cancel := context.WithTimeout(ctx, stopWait)
 		if err := step(ctx); err != nil {
 			a.log.WarnContext(ctx, "stopping took too long", "error", err)

@@ -44,7 +44,7 @@ func TestRollingRestarts(t *testing.T) {
 	}
 	w.finish()
 	if w.refused > 0 {
-		t.Errorf("%d callbacks were refused during %d restarts, want none", w.refused, restarts)
+		t.Errorf("%d callbacks were refused during %d restarts, want none; the last by %v", w.refused, restarts, w.refusal)
 	}
 	t.Logf("%d restarts, %d callbacks refused", restarts, w.refused)
 }

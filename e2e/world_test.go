@@ -87,7 +87,8 @@ type world struct {
 	acked    map[string]int64 // shop by order number
 	accepted map[string]bool
 	consoles []*console
-	refused  int // callbacks that were not taken at once
+	refused  int   // callbacks that were not taken at once
+	refusal  error // why the last one was not
 }
 
 // newWorld starts the server and the load.
@@ -163,7 +164,10 @@ func (w *world) send(id int, rng *rand.Rand) {
 				return
 			}
 			res, err := w.client.Do(req)
-			if err == nil && wechatsim.Answer(res) == nil {
+			if err == nil {
+				err = wechatsim.Answer(res)
+			}
+			if err == nil {
 				w.mu.Lock()
 				w.acked[number] = shop
 				w.mu.Unlock()
@@ -171,6 +175,7 @@ func (w *world) send(id int, rng *rand.Rand) {
 			}
 			w.mu.Lock()
 			w.refused++
+			w.refusal = err
 			w.mu.Unlock()
 			pause(w.closing, 20*time.Millisecond)
 		}

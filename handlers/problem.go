@@ -86,7 +86,7 @@ func (h *edge) refuse(c *gin.Context, err error) {
 	if !ok {
 		status = http.StatusInternalServerError
 	}
-	if status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+	if status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) && !errors.Is(err, transport.ErrDraining) {
 		h.log.ErrorContext(c.Request.Context(), "request failed", "method", c.Request.Method, "path", c.Request.URL.Path,
 			"status", status, "request_id", requestID(c), "error", err)
 	}
