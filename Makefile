@@ -9,12 +9,25 @@ PACKAGES := chromium nginx-light fonts-noto-cjk curl gcc libc6-dev nodejs npm
 # The real disk that fills up needs to mount one; in CI that is no choice.
 export DOORBELL_TEST_DISK ?= $(if $(CI),required,)
 
-.PHONY: test deps check vet lint race web fmt build clean
+.PHONY: test long deps check vet lint race web fmt build clean
 
-test: deps check
+# What a test had to leave out stands in this file; go test alone keeps it quiet.
+export DOORBELL_TEST_REPORT := $(CURDIR)/test-report.out
+
+test: deps
+	@rm -f $(DOORBELL_TEST_REPORT)
+	@$(MAKE) --no-print-directory check
 	@echo
-	@echo "suites ran on: sqlite (embedded), Chromium, nginx"
+	@echo "suites ran on: sqlite (embedded), Chromium, nginx, toxiproxy"
 	@echo "NOT run: PostgreSQL, MySQL, NATS, Redis - doorbell has no dialect or bus for them yet"
+	@[ ! -s $(DOORBELL_TEST_REPORT) ] || { echo "SKIPPED on this machine:"; cat $(DOORBELL_TEST_REPORT); }
+
+# The long sizes of the fault suite, hours of them; the figures are printed.
+long: deps
+	DOORBELL_TEST_POWER=required DOORBELL_TEST_KILLS=1000 DOORBELL_TEST_CUTS=1000 DOORBELL_TEST_FAULTS=1000 \
+	DOORBELL_TEST_RESTARTS=200 DOORBELL_TEST_STORM=6000 DOORBELL_TEST_STORM_S=10 DOORBELL_TEST_CATCHUP_S=3 \
+	$(GO) test -count=1 -timeout 8h -v ./e2e -run 'TestKillNine|TestPowerCut|TestNetworkFaults|TestRollingRestarts|TestStorm|TestStalledConsoles|TestRestore|TestFullDisk|TestLocked|TestReadOnly' \
+		| grep -E '^(---|===|ok|FAIL|    [a-z_]+\.go)'
 
 check: vet web lint race
 

@@ -20,7 +20,7 @@ func TestFullDisk(t *testing.T) {
 		if os.Getenv("DOORBELL_TEST_DISK") == "required" {
 			t.Fatalf("mount a small disk: %v", err)
 		}
-		t.Skipf("SKIPPED, needs to mount a small disk: %v", err)
+		skip(t, "needs to mount a small disk: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(data, syscall.MNT_DETACH); err != nil {

@@ -44,7 +44,7 @@ func newDisk(t *testing.T) *disk {
 		if os.Getenv("DOORBELL_TEST_POWER") == "required" {
 			t.Fatalf("mount an ext4 on a loop device: %v", err)
 		}
-		t.Skipf("SKIPPED, power cuts need a loop-mounted ext4 (CAP_SYS_ADMIN): %v", err)
+		skip(t, "power cuts need a loop-mounted ext4 (CAP_SYS_ADMIN): %v", err)
 	}
 	t.Cleanup(func() { d.unmount() })
 	return d

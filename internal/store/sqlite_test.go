@@ -107,7 +107,7 @@ func TestDiskFullAtCommit(t *testing.T) {
 		if os.Getenv("DOORBELL_TEST_DISK") == "required" {
 			t.Fatalf("mount a small disk: %v", err)
 		}
-		t.Skipf("SKIPPED, needs to mount a small disk: %v", err)
+		skip(t, "needs to mount a small disk: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {

@@ -1,0 +1,84 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"doorbell/internal/payment"
+	"doorbell/internal/payment/wechatsim"
+)
+
+// FuzzCallback signs whatever body comes: the verifier must neither panic nor
+// take it for a payment that the simulator did not encrypt.
+func FuzzCallback(f *testing.F) {
+	p, err := platform()
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, err := p.Sign(wechatsim.Notice{Content: p.Payment("A-1", "T1", 100)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(good.Body))
+	f.Add(`{"event_type":"TRANSACTION.SUCCESS"}`)
+	f.Add(`{"resource":{"algorithm":"AEAD_AES_256_GCM","nonce":"x","ciphertext":"AAAA"}}`)
+	f.Add(`{"resource":null}`)
+	f.Add(``)
+	v, err := payment.NewWeChat(p.Account())
+	if err != nil {
+		f.Fatal(err)
+	}
+	gate := payment.NewGate(v)
+	f.Fuzz(func(t *testing.T, body string) {
+		c, err := p.SignBody(wechatsim.Notice{}, []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := gate.Verify(context.Background(), c.Header, c.Body, "fuzz")
+		if err == nil && n.Refusal == "" && n.Number != "A-1" {
+			t.Errorf("%q was taken for a payment: %+v", body, n)
+		}
+	})
+}
+
+// FuzzHeaders: no header of a request breaks an answer.
+func FuzzHeaders(f *testing.F) {
+	f.Add("zh-CN,zh;q=0.9", "Bearer x", "https://a.example", "k.1:1")
+	f.Add(",;q=", "Bearer", "null", "\x00")
+	f.Fuzz(func(t *testing.T, language, authorization, origin, last string) {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header["Accept-Language"], r.Header["Authorization"], r.Header["Origin"], r.Header["Last-Event-Id"] = []string{language}, []string{authorization}, []string{origin}, []string{last}
+		PrefersChinese(language)
+		bearer(r)
+		h := &edge{Options: Options{PublicURL: "https://bell.example"}}
+		if _, ok := h.originAllowed(r); ok && !strings.HasPrefix(origin, "http") {
+			t.Errorf("origin %q is allowed", origin)
+		}
+		if plainLabel(last) && !utf8.ValidString(last) {
+			t.Errorf("%q is a label", last)
+		}
+	})
+}
+
+// FuzzShopList reads what stands for shops in a body.
+func FuzzShopList(f *testing.F) {
+	f.Add(`[1,"2","*"]`)
+	f.Add(`null`)
+	f.Add(`[1e9]`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var s shopList
+		if json.Unmarshal([]byte(text), &s) != nil {
+			return
+		}
+		for _, shop := range s.Set.List {
+			if shop < 1 {
+				t.Errorf("%q names shop %d", text, shop)
+			}
+		}
+	})
+}
