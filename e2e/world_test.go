@@ -124,7 +124,8 @@ func loadOn(t *testing.T, s *server, senders, consoles int, rng *rand.Rand, base
 		w.client.CloseIdleConnections()
 	})
 	for i := range senders {
-		w.senders.Go(func() { w.send(i, rand.New(rand.NewPCG(rng.Uint64(), 2))) })
+		own := rand.New(rand.NewPCG(rng.Uint64(), 2))
+		w.senders.Go(func() { w.send(i, own) })
 	}
 	for i := range consoles {
 		c := &console{w: w, rng: rand.New(rand.NewPCG(rng.Uint64(), 3)), transport: i % 4, base: base(w.s), shown: map[int64][]string{}}
