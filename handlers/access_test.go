@@ -52,7 +52,14 @@ func TestLoginByTicketAndToken(t *testing.T) {
 
 func TestServiceTokensAreWarnedOf(t *testing.T) {
 	s := newServer(t)
-	soon := s.token(doorbell.RoleService, "backend", 1) // an hour
+	errand := s.token(doorbell.RoleService, "errand", 1) // made for an hour
+	soon, err := s.tokens.Issue(doorbell.Grant{
+		Subject: "backend", Role: doorbell.RoleService, Shops: doorbell.ShopSet{All: true},
+		Issued: time.Now().Add(-360 * 24 * time.Hour), Expires: time.Now().Add(5 * 24 * time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	late, err := s.tokens.Issue(doorbell.Grant{
 		Subject: "late", Role: doorbell.RoleService, Shops: doorbell.ShopSet{All: true}, Expires: time.Now().Add(8 * 24 * time.Hour),
 	})
@@ -60,6 +67,7 @@ func TestServiceTokensAreWarnedOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
+		s.as(errand, "GET", "api/v1/me", "")
 		s.as(soon, "GET", "api/v1/me", "")
 		s.as(late, "GET", "api/v1/me", "")
 	}

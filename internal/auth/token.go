@@ -96,8 +96,11 @@ func (t *Tokens) Issue(g doorbell.Grant) (string, error) {
 	if t.secret == nil {
 		return "", ErrCannotIssue
 	}
+	if g.Issued.IsZero() {
+		g.Issued = time.Now()
+	}
 	c := claims{Role: g.Role, RegisteredClaims: jwt.RegisteredClaims{
-		Subject: g.Subject, ExpiresAt: jwt.NewNumericDate(g.Expires), IssuedAt: jwt.NewNumericDate(time.Now()),
+		Subject: g.Subject, ExpiresAt: jwt.NewNumericDate(g.Expires), IssuedAt: jwt.NewNumericDate(g.Issued),
 	}}
 	if g.Shops.All {
 		c.Shops = []json.RawMessage{json.RawMessage(`"*"`)}
@@ -136,6 +139,9 @@ func (c claims) grant() (doorbell.Grant, error) {
 		return doorbell.Grant{}, doorbell.Refuse(TokenInvalid, "The token's claim %s can't be used.", "令牌的 %s 声明无效。", what)
 	}
 	g := doorbell.Grant{Subject: c.Subject, Role: c.Role, Expires: c.ExpiresAt.UTC()}
+	if c.IssuedAt != nil {
+		g.Issued = c.IssuedAt.UTC()
+	}
 	if !slices.Contains(doorbell.Roles, c.Role) {
 		return bad("role")
 	}

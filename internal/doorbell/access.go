@@ -42,6 +42,7 @@ type Grant struct {
 	Subject string
 	Role    Role
 	Shops   ShopSet
+	Issued  time.Time // zero where nobody said
 	Expires time.Time
 	Session string // id of the session that it came by, empty for a token
 }
