@@ -111,6 +111,15 @@ func (p *page) size(width, height int) {
 	}
 }
 
+// dark asks for the dark scheme.
+func (p *page) dark() {
+	p.t.Helper()
+	scheme := &proto.EmulationMediaFeature{Name: "prefers-color-scheme", Value: "dark"}
+	if err := (proto.EmulationSetEmulatedMedia{Features: []*proto.EmulationMediaFeature{scheme}}).Call(p); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // counts reads what was counted so far.
 func (p *page) counts() (c counted) {
 	p.t.Helper()

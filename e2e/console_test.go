@@ -85,8 +85,14 @@ func TestConsole(t *testing.T) {
 	})
 
 	// A tablet that boots now rings for what is open.
-	late := openPage(t, s.link())
+	late := openPage(t, strings.Replace(s.link(), "#", "?lang=zh#", 1))
+	late.dark()
 	eventually(t, "a late console shows what is open", func() bool { return len(late.counts().Shown) == 2 })
+	if title := late.js(`document.querySelector('#open h3').textContent`); !strings.Contains(title, "客户催单") {
+		t.Errorf("the Chinese page says %s", title)
+	}
+	late.size(390, 844)
+	late.shot("console-zh-dark-phone")
 
 	p.click("#open .alert button")
 	for _, tab := range []*page{p, second, late} {
