@@ -404,3 +404,26 @@ func TestShutdownRefusesAndEnds(t *testing.T) {
 		}
 	})
 }
+
+// TestCursorAheadOfTheFeed: another node wrote what this one has not heard of
+// yet, and the console has it already. The repair must not send it again.
+func TestCursorAheadOfTheFeed(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *Hub, l *fakeLog) {
+		first, behind := open(t, h, Subscription{})
+		h.Deliver(l.commit(1, 5))
+		behind.drain(first)
+		l.commit(1, 5) // delivered by nobody
+		cursor := doorbell.Cursor{Epoch: "e1", Seqs: map[doorbell.ShopID]doorbell.Seq{1: 10}}
+		s, ahead := open(t, h, Subscription{Start: FromCursor, Cursor: cursor})
+		time.Sleep(auditEvery)
+		synctest.Wait()
+		h.Deliver(l.commit(1, 1))
+		ahead.drain(s)
+		behind.drain(first)
+		wantSeqs(t, ahead, []int64{11})
+		wantSeqs(t, behind, upTo(11))
+		if got := ahead.events(t); !slices.Equal(got, []string{"hello"}) {
+			t.Errorf("events %v, want no reset", got)
+		}
+	})
+}
