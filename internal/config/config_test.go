@@ -90,6 +90,19 @@ func TestEnvironmentOverrides(t *testing.T) {
 	}
 }
 
+// TestOriginNull: in YAML null is nothing, here it is the origin of a page that
+// was opened from disk.
+func TestOriginNull(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(file, []byte("auth: {origins: [null, https://a.example]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Load(file, nil)
+	if diff := cmp.Diff([]string{"null", "https://a.example"}, got.Auth.Origins); diff != "" || err != nil {
+		t.Errorf("origins (-want +got), %v:\n%s", err, diff)
+	}
+}
+
 func TestTrial(t *testing.T) {
 	for _, c := range []struct {
 		name string
