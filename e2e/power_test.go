@@ -83,6 +83,7 @@ func TestPowerCut(t *testing.T) {
 	var worst time.Duration
 	for range cuts {
 		pause(t.Context(), time.Duration(rng.IntN(300))*time.Millisecond)
+		w.power.Add(1)
 		d.cut()
 		w.s.stop(syscall.SIGKILL)
 		d.unmount()
@@ -90,6 +91,7 @@ func TestPowerCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.s.start()
+		w.power.Add(1)
 		worst = max(worst, w.catchUp())
 	}
 	if worst > slowest(t) {

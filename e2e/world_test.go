@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,6 +84,10 @@ type world struct {
 	senders  sync.WaitGroup
 	readers  sync.WaitGroup
 
+	// power is odd while it is cut. What a server says between the cut of its
+	// disk and its own end is not heard: with a real cut it would not be said.
+	power atomic.Int64
+
 	mu       sync.Mutex
 	acked    map[string]int64 // shop by order number
 	accepted map[string]bool
@@ -135,6 +140,12 @@ func loadOn(t *testing.T, s *server, senders, consoles int, rng *rand.Rand, base
 	return w
 }
 
+// heard reports whether what came of something begun at power was said while
+// the power was on.
+func (w *world) heard(power int64) bool { return power%2 == 0 && w.power.Load() == power }
+
+var errDark = errors.New("the power was cut")
+
 // pause waits a little, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	select {
@@ -164,9 +175,13 @@ func (w *world) send(id int, rng *rand.Rand) {
 				w.t.Error(err)
 				return
 			}
+			power := w.power.Load()
 			res, err := w.client.Do(req)
 			if err == nil {
 				err = wechatsim.Answer(res)
+			}
+			if err == nil && !w.heard(power) {
+				err = errDark
 			}
 			if err == nil {
 				w.mu.Lock()
@@ -198,9 +213,10 @@ func (w *world) retry(path string, body, into any) {
 		return
 	}
 	for w.closing.Err() == nil {
+		power := w.power.Load()
 		status, answer, err := w.post(path, text)
 		switch {
-		case err != nil || status >= 500:
+		case err != nil || status >= 500 || !w.heard(power):
 			pause(w.closing, 20*time.Millisecond)
 		case status >= 400:
 			w.t.Errorf("%s: %d %s", path, status, answer)
@@ -262,6 +278,7 @@ func (c *console) follow() {
 		if kind == 3 {
 			kind = c.rng.IntN(3)
 		}
+		power := c.w.power.Load()
 		stream, err := transporttest.Transports()[kind].Dial(c.base, transporttest.Dial{Token: c.w.console, Query: c.query()})
 		if err != nil {
 			pause(c.w.closing, time.Duration(10+c.rng.IntN(40))*time.Millisecond)
@@ -274,7 +291,7 @@ func (c *console) follow() {
 		}
 		for ; hop != 0 && c.w.closing.Err() == nil; hop-- {
 			m, err := stream.Next()
-			if err != nil {
+			if err != nil || !c.w.heard(power) {
 				break
 			}
 			c.take(m)
@@ -348,7 +365,16 @@ func (w *world) catchUp() time.Duration {
 func (w *world) finish() {
 	w.t.Helper()
 	w.stopLoad()
-	w.senders.Wait()
+	sent := make(chan struct{})
+	go func() {
+		w.senders.Wait()
+		close(sent)
+	}()
+	select {
+	case <-sent:
+	case <-time.After(within):
+		w.t.Fatalf("a sender never got its order through; the last callback was refused by: %v", w.lastRefusal())
+	}
 	w.catchUp()
 	w.stopAll()
 	w.readers.Wait()
@@ -389,6 +415,12 @@ func (w *world) finish() {
 	if len(w.acked) == 0 || total == 0 {
 		w.t.Error("nothing was acknowledged: the test looked at nothing")
 	}
+}
+
+func (w *world) lastRefusal() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.refusal
 }
 
 func (w *world) dials() (n int) {
