@@ -313,10 +313,16 @@ func TestReadyAndMetrics(t *testing.T) {
 	s := newServer(t)
 	s.do("GET", "healthz", "").want(t, "healthz", 200, "")
 	s.do("GET", "readyz", "").want(t, "readyz", 200, "")
-	s.notify("pay/wechat", []byte("{}"))
+	s.do("POST", "pay/wechat", "{}").want(t, "a callback without headers", 401, "")
+	s.pay("NOBODY", 1).want(t, "a payment without an order", 404, "")
 	got := s.do("GET", "metrics", "").want(t, "metrics on loopback", 200, "")
-	if !strings.Contains(got.body, "doorbell_consoles{") {
-		t.Errorf("metrics lack doorbell_consoles")
+	for _, want := range []string{
+		`doorbell_consoles{transport="sse"} 0`, `doorbell_callbacks_rejected_total{provider="wechat",reason="header_missing"} 1`,
+		`doorbell_callbacks_total{provider="wechat",verdict="unknown_order"} 1`,
+	} {
+		if !strings.Contains(got.body, want) {
+			t.Errorf("metrics lack %s", want)
+		}
 	}
 	s.do("GET", "metrics", "", "X-Forwarded-For", "203.0.113.9").want(t, "metrics through a proxy", 401, "token_missing")
 	s.as(s.token(doorbell.RoleConsole, "x", 1), "GET", "metrics", "", "X-Forwarded-For", "203.0.113.9").want(t, "metrics for a console", 403, "forbidden")

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -121,6 +122,13 @@ func (g *Gate) count(reason, remote string) {
 		g.recent = g.recent[1:]
 	}
 	g.recent = append(g.recent, Rejected{Provider: g.verifier.Provider(), Reason: reason, Remote: remote, At: time.Now()})
+}
+
+// Recent are the last callbacks that did not pass, oldest first, at most 1,000.
+func (g *Gate) Recent() []Rejected {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.recent)
 }
 
 // Rejections is how many callbacks did not pass, by reason.
