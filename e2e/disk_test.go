@@ -48,19 +48,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	pay := func() int {
-		c, err := simulator.Sign(wechatsim.Notice{Content: simulator.Payment("D-1", "T1", 100)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		req, err := c.Request(s.base + "pay/wechat")
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := http.DefaultClient.Do(req.WithContext(t.Context()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return statusOf(res)
+		return s.callback(simulator, wechatsim.Notice{Content: simulator.Payment("D-1", "T1", 100)})
 	}
 	if paid := pay(); paid != http.StatusServiceUnavailable {
 		t.Errorf("a callback on a full disk: %d, want 503", paid)

@@ -42,19 +42,7 @@ func TestTrialKeyEndsWithARealOne(t *testing.T) {
 	send := func(n wechatsim.Notice) int {
 		t.Helper()
 		n.Content = simulator.Payment("A-1", "T1", 100)
-		c, err := simulator.Sign(n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req, err := c.Request(s.base + "pay/wechat")
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := http.DefaultClient.Do(req.WithContext(t.Context()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return statusOf(res)
+		return s.callback(simulator, n)
 	}
 	order := map[string]any{"number": "A-1", "shopId": 1, "userId": 1, "amount": 100}
 	service := s.token("service", "--shops", "1")
@@ -90,6 +78,24 @@ func TestTrialKeyEndsWithARealOne(t *testing.T) {
 	if status := send(wechatsim.Notice{}); status != http.StatusNoContent {
 		t.Errorf("on trial again: %d, want 204", status)
 	}
+}
+
+// callback sends what WeChat Pay would, once, and returns the answer's status.
+func (s *server) callback(p *wechatsim.Platform, n wechatsim.Notice) int {
+	s.t.Helper()
+	c, err := p.Sign(n)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req, err := c.Request(s.base + "pay/wechat")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req.WithContext(s.t.Context()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return statusOf(res)
 }
 
 func statusOf(res *http.Response) int {
