@@ -21,7 +21,27 @@ const (
 	maxBody = 64 << 10
 	// bodyWait is how long a client may take to send it.
 	bodyWait = 10 * time.Second
+	// answerWait is how long a client may take to read an answer that is
+	// larger than its socket's buffers.
+	answerWait = 10 * time.Second
 )
+
+// bounded keeps a client that neither sends nor reads from holding its handler
+// for ever. Streams set deadlines of their own once they run, and so does
+// readBody: the handler may take its time between the two.
+func bounded(c *gin.Context) {
+	rc := http.NewResponseController(c.Writer)
+	if c.Request.ContentLength != 0 {
+		// net/http reads on to the body's end even where the handler did not,
+		// and lifts the deadline with the next request.
+		_ = rc.SetReadDeadline(time.Now().Add(bodyWait)) // not supported: a test's recorder
+	}
+	_ = rc.SetWriteDeadline(time.Now().Add(answerWait))
+	c.Next()
+	if !strings.EqualFold(c.Request.Header.Get("Upgrade"), "websocket") { // that one is not net/http's any more
+		_ = rc.SetWriteDeadline(time.Now().Add(answerWait)) // a small answer leaves after this
+	}
+}
 
 // readBody reads a bounded body within a bounded time.
 func readBody(c *gin.Context, limit int64) ([]byte, error) {
@@ -37,7 +57,8 @@ func readBody(c *gin.Context, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, doorbell.Refuse(doorbell.Invalid, "The body could not be read to its end.", "请求体读取不完整。").Because(err)
 	}
-	if err := rc.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	// The answer's time counts from here.
+	if err := errors.Join(rc.SetReadDeadline(time.Time{}), rc.SetWriteDeadline(time.Now().Add(answerWait))); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return nil, fmt.Errorf("lift the body's bound: %w", err)
 	}
 	return body, nil

@@ -110,7 +110,7 @@ func New(o Options) (*Server, error) {
 	r.HandleMethodNotAllowed = true
 	r.RedirectTrailingSlash = false
 	r.RedirectFixedPath = false
-	r.Use(identify, h.recovered)
+	r.Use(identify, h.recovered, bounded)
 	r.NoRoute(h.answer(func(*gin.Context) error {
 		return doorbell.Refuse(doorbell.NotFound, "There is nothing here.", "没有这个地址。")
 	}))

@@ -12,6 +12,10 @@ import (
 	"doorbell/transport"
 )
 
+// writeWait is how long a client may take to read an answer; the wait before
+// it does not count.
+const writeWait = 10 * time.Second
+
 // Answer is what a poll gets.
 type Answer struct {
 	Cursor    string            `json:"cursor"`
@@ -59,14 +63,15 @@ func Serve(w http.ResponseWriter, r *http.Request, s *transport.Session, wait ti
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
-	return writeAnswer(w, a)
+	writeAnswer(w, a)
+	return nil
 }
 
-func writeAnswer(w http.ResponseWriter, a Answer) error {
+func writeAnswer(w http.ResponseWriter, a Answer) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeWait)) // not supported: a test's recorder
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false) // the same bytes as on the other transports
 	_ = enc.Encode(a)        // the client left: it comes again with its old cursor
-	return nil
 }
 
 // collector is a session's sink: what one answer holds.
