@@ -260,6 +260,12 @@ type console struct {
 	shown  map[int64][]string // raw alerts by shop
 	resets int
 	dials  int
+
+	// How it fares now, for a failure.
+	kind          int
+	dialled, last time.Time
+	failed        int
+	failure       error
 }
 
 func (c *console) query() string {
@@ -280,6 +286,7 @@ func (c *console) follow() {
 		}
 		power := c.w.power.Load()
 		stream, err := transporttest.Transports()[kind].Dial(c.base, transporttest.Dial{Token: c.w.console, Query: c.query()})
+		c.dialledBy(kind, err)
 		if err != nil {
 			pause(c.w.closing, time.Duration(10+c.rng.IntN(40))*time.Millisecond)
 			continue
@@ -301,10 +308,21 @@ func (c *console) follow() {
 	}
 }
 
+func (c *console) dialledBy(kind int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.failed, c.failure = c.failed+1, err
+		return
+	}
+	c.kind, c.dialled, c.failed, c.failure = kind, time.Now(), 0, nil
+}
+
 // take shows an alert that is next and counts everything that should not be.
 func (c *console) take(m transporttest.Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.last = time.Now()
 	switch m.Event {
 	case "hello":
 		c.epoch = m.Epoch
@@ -348,17 +366,36 @@ func (w *world) heads() map[int64]int {
 func (w *world) catchUp() time.Duration {
 	w.t.Helper()
 	began, heads := time.Now(), w.heads()
-	eventually(w.t, fmt.Sprintf("every console has caught up with %v", heads), func() bool {
-		for _, c := range w.consoles {
-			for shop, head := range heads {
-				if c.at(shop) < head {
-					return false
-				}
+	var late string
+	deadline := began.Add(within)
+	for caught := false; !caught; {
+		if caught, late = w.caughtUp(heads); !caught && time.Now().After(deadline) {
+			_, listed := w.s.call("GET", "api/v1/shops/1/consoles", w.console, nil)
+			w.t.Fatalf("not within %v: every console has caught up with %v; %s; the server lists %v", within, heads, late, listed)
+		}
+		pause(w.closing, 20*time.Millisecond)
+	}
+	return time.Since(began)
+}
+
+// caughtUp reports whether every console has what heads says, and who has not.
+func (w *world) caughtUp(heads map[int64]int) (bool, string) {
+	for i, c := range w.consoles {
+		for shop, head := range heads {
+			if at := c.at(shop); at < head {
+				return false, fmt.Sprintf("console %d on transport %d is at %d of shop %d: %s", i, c.transport, at, shop, c.state())
 			}
 		}
-		return true
-	})
-	return time.Since(began)
+	}
+	return true, ""
+}
+
+// state is what the console does just now.
+func (c *console) state() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return fmt.Sprintf("%d connections, the last over transport %d for %v, its last message %v ago, %d dials failed since: %v",
+		c.dials, c.kind, time.Since(c.dialled).Round(time.Millisecond), time.Since(c.last).Round(time.Millisecond), c.failed, c.failure)
 }
 
 // finish ends the load and holds the three lists against each other.

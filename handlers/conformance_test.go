@@ -56,3 +56,11 @@ func TestTransports(t *testing.T) {
 		}
 	})
 }
+
+// TestWebSocketRules: RFC 6455, case by case.
+func TestWebSocketRules(t *testing.T) {
+	s := newServer(t)
+	transporttest.WebSocketRules(t, &transporttest.Server{
+		URL: s.url, Token: func(shops ...int64) string { return s.token(doorbell.RoleConsole, "suite", shops...) },
+	})
+}

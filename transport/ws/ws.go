@@ -70,7 +70,7 @@ func (t *Transport) melody(heartbeat time.Duration) *melody.Melody {
 	m.Upgrader.HandshakeTimeout = 5 * time.Second
 	m.HandleConnect(func(s *melody.Session) { connOf(s).connected(s) })
 	m.HandleDisconnect(func(s *melody.Session) { connOf(s).disconnected() })
-	m.HandleSentMessage(func(s *melody.Session, _ []byte) { c := connOf(s); c.session.Sent(c.ctx) })
+	m.HandleSentMessage(func(s *melody.Session, _ []byte) { connOf(s).sent() })
 	m.HandleMessage(func(s *melody.Session, msg []byte) { connOf(s).message(msg) })
 	m.HandleMessageBinary(func(s *melody.Session, _ []byte) {
 		connOf(s).end(websocket.CloseUnsupportedData, "text frames only")
@@ -169,7 +169,9 @@ type conn struct {
 	mu     sync.Mutex // guards all below
 	ending bool
 	full   bool
-	code   int // the close code, ours or theirs
+	queued int           // messages handed to melody that are not written yet
+	empty  chan struct{} // closed when none is; nil while nobody waits for that
+	code   int           // the close code, ours or theirs
 	reason string
 	cut    *time.Timer
 }
@@ -178,6 +180,7 @@ type conn struct {
 func (c *conn) connected(s *melody.Session) {
 	c.melody, c.raw = s, s.WebsocketConnection()
 	s.Request = nil // melody would hold it as long as the session
+	c.raw.SetCloseHandler(c.left)
 	c.session.Run(c.ctx, c)
 	close(c.up)
 }
@@ -204,7 +207,45 @@ func (c *conn) TrySend(m transport.Message) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.full {
+		c.queued++ // melody's writer may have counted it off already
+	}
 	return !c.full
+}
+
+// sent runs in melody's writer.
+func (c *conn) sent() {
+	c.mu.Lock()
+	c.queued--
+	if c.queued == 0 && c.empty != nil {
+		close(c.empty)
+		c.empty = nil
+	}
+	c.mu.Unlock()
+	c.session.Sent(c.ctx)
+}
+
+// left answers the client's close, behind the answers to what it sent before:
+// gorilla's own handler overtakes melody's queue. Runs in the reader, which has
+// nothing more to read.
+func (c *conn) left(code int, _ string) error {
+	c.mu.Lock()
+	empty := make(chan struct{})
+	if c.queued > 0 {
+		c.empty = empty
+	} else {
+		close(empty)
+	}
+	c.mu.Unlock()
+	timer := time.NewTimer(transport.Grace)
+	defer timer.Stop()
+	select {
+	case <-empty:
+	case <-timer.C:
+	}
+	deadline := time.Now().Add(transport.Grace)
+	_ = c.raw.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), deadline) // it is leaving anyway
+	return nil
 }
 
 // Close implements transport.Sink.
