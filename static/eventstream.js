@@ -1,7 +1,8 @@
 // @ts-check
 /**
  * An incremental reader of text/event-stream, after the HTML standard: any
- * line ending, a byte order mark, comments, several data lines, a retry.
+ * line ending, a byte order mark (which the decoder must leave in), comments,
+ * several data lines. A retry is not heeded: the ladder has its own times.
  *
  * @typedef {{id: string, event: string, data: string}} StreamEvent
  * @param {(event: StreamEvent) => void} emit

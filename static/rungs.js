@@ -90,7 +90,7 @@ export function sseRung(way, listener) {
     const feed = eventStream((e) => {
       if (!over) listener.message(JSON.parse(e.data));
     });
-    const reader = res.body.pipeThrough(new TextDecoderStream()).getReader();
+    const reader = res.body.pipeThrough(new TextDecoderStream('utf-8', { ignoreBOM: true })).getReader();
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return down('ended');

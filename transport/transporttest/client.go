@@ -19,17 +19,18 @@ import (
 
 // Message is what a client got: an alert, or an event with its name.
 type Message struct {
-	Event  string
-	Raw    string
-	ID     string // SSE's id: line
-	Type   int    `json:"type"`
-	Shop   int64  `json:"shopId"`
-	Seq    int64  `json:"seq"`
-	Cursor string `json:"cursor"`
-	Reason string `json:"reason"`
-	Epoch  string `json:"epoch"`
-	Shops  []int64
-	Bytes  int
+	Event   string
+	Raw     string
+	ID      string // SSE's id: line
+	Type    int    `json:"type"`
+	Shop    int64  `json:"shopId"`
+	Seq     int64  `json:"seq"`
+	Content string
+	Cursor  string `json:"cursor"`
+	Reason  string `json:"reason"`
+	Epoch   string `json:"epoch"`
+	Shops   []int64
+	Bytes   int
 }
 
 // Stream is one client's view of a connection.
@@ -157,8 +158,8 @@ func (w *WebSocket) Close() { _ = w.Conn.Close() } // the end of a test
 
 // sseClient reads an event stream off a raw connection.
 type sseClient struct {
-	conn net.Conn
-	body *bufio.Reader
+	conn   net.Conn
+	events *eventReader
 }
 
 // DialSSE opens one.
@@ -195,7 +196,7 @@ func DialSSE(base string, d Dial) (Stream, error) {
 	if kind := res.Header.Get("Content-Type"); kind != "text/event-stream" {
 		return nil, fmt.Errorf("Content-Type %q", kind)
 	}
-	return &sseClient{conn: c, body: bufio.NewReaderSize(res.Body, 512)}, nil
+	return &sseClient{conn: c, events: &eventReader{in: bufio.NewReaderSize(res.Body, 512)}}, nil
 }
 
 // Next implements Stream.
@@ -203,31 +204,17 @@ func (s *sseClient) Next() (Message, error) {
 	if err := s.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return Message{}, err
 	}
-	var event, data, id string
-	for {
-		line, err := s.body.ReadString('\n')
-		if err != nil {
-			return Message{}, err
-		}
-		field, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
-		switch field {
-		case "event":
-			event = value
-		case "data":
-			data = value
-		case "id":
-			if value == "" {
-				return Message{}, errors.New("an empty id resets the browser's")
-			}
-			id = value
-		case "id:":
-			return Message{}, errors.New("an empty id resets the browser's")
-		case "":
-			if data != "" {
-				return parse(event, data, id)
-			}
-		}
+	e, err := s.events.next()
+	if err != nil {
+		return Message{}, err
 	}
+	if e.ID == "" {
+		return Message{}, fmt.Errorf("an event without an id: %+v", e)
+	}
+	if e.Event == "message" {
+		e.Event = ""
+	}
+	return parse(e.Event, e.Data, e.ID)
 }
 
 // Close implements Stream.

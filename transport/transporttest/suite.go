@@ -14,6 +14,8 @@ type Server struct {
 	// own, with content of size bytes; Close appends a type 3 for an order.
 	Raise func(shop int64, n, size int)
 	Close func(shop int64, order int64)
+	// RaiseContent appends one of type 1 with this content.
+	RaiseContent func(shop int64, content string)
 	// Head and Epoch are where the log stands; Prune forgets what is old in
 	// all shops; NewEpoch draws another epoch.
 	Head     func(shop int64) int64

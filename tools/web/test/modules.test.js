@@ -1,5 +1,6 @@
 // The pure modules of the console.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { formatCursor, parseCursor, place } from '../../../static/cursor.js';
 import { eventStream } from '../../../static/eventstream.js';
@@ -23,6 +24,15 @@ test('an event stream is read the same however it is cut', () => {
   assert.deepEqual(read([text]), want);
   assert.deepEqual(read([...text]), want);
   for (let i = 1; i < text.length; i++) assert.deepEqual(read([text.slice(0, i), text.slice(i)]), want, `cut at ${i}`);
+});
+
+test("the web platform's tests of the format", () => {
+  const cases = JSON.parse(readFileSync(new URL('../../../transport/transporttest/testdata/eventstream.json', import.meta.url), 'utf8'));
+  assert.ok(cases.length >= 25);
+  for (const c of cases) {
+    assert.deepEqual(read(c.chunks), c.events, c.name);
+    assert.deepEqual(read([...c.chunks.join('')]), c.events, `${c.name}, a character at a time`);
+  }
 });
 
 test('a cursor reads back, and what is none is null', () => {
