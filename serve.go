@@ -53,7 +53,7 @@ func serve(ctx context.Context, args []string, out io.Writer) error {
 	for _, name := range cfg.Unknown {
 		log.WarnContext(ctx, "unknown variable ignored", "name", name)
 	}
-	a, err := build(ctx, cfg.Config, log)
+	a, err := build(ctx, cfg.Config, log, seams{})
 	if err != nil {
 		return err
 	}
@@ -89,8 +89,15 @@ type app struct {
 	announce *announcer // nil: off
 }
 
+// seams are where a simulation steps in between the parts; what is nil is left
+// as it is.
+type seams struct {
+	log     func(*store.Store) transport.Log
+	publish func(alerts []doorbell.Alert, deliver func([]doorbell.Alert))
+}
+
 // build makes all parts and starts none of them.
-func build(ctx context.Context, cfg config.Config, log *slog.Logger) (*app, error) {
+func build(ctx context.Context, cfg config.Config, log *slog.Logger, s seams) (*app, error) {
 	a := &app{cfg: cfg, log: log}
 	texts, err := doorbell.ParseTexts(map[doorbell.Type]string{
 		doorbell.NewOrder: cfg.Alerts.Text.NewOrder, doorbell.Reminder: cfg.Alerts.Text.Reminder,
@@ -111,15 +118,20 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger) (*app, erro
 	if err != nil {
 		return nil, err
 	}
-	a.store, err = store.Open(ctx, store.Options{
-		URL: cfg.Database.URL, Log: log, Publish: func(alerts []doorbell.Alert) { a.hub.Deliver(alerts) },
-	})
-	if err != nil {
+	publish := func(alerts []doorbell.Alert) { a.hub.Deliver(alerts) }
+	if s.publish != nil {
+		publish = func(alerts []doorbell.Alert) { s.publish(alerts, a.hub.Deliver) }
+	}
+	if a.store, err = store.Open(ctx, store.Options{URL: cfg.Database.URL, Log: log, Publish: publish}); err != nil {
 		return nil, err
+	}
+	var records transport.Log = a.store
+	if s.log != nil {
+		records = s.log(a.store)
 	}
 	a.logins = auth.NewLogins(a.store)
 	a.hub = transport.New(transport.Options{
-		Log: a.store, Logger: log, Version: version(), Heartbeat: cfg.Stream.Heartbeat, LogText: cfg.Log.ClientText, Renew: a.logins.Until,
+		Log: records, Logger: log, Version: version(), Heartbeat: cfg.Stream.Heartbeat, LogText: cfg.Log.ClientText, Renew: a.logins.Until,
 	})
 	a.ws = ws.New(cfg.Stream.WriteTimeout)
 	rules := doorbell.Rules{Texts: texts, Trial: cfg.OnTrial(), Reminders: doorbell.ReminderRules{Interval: cfg.Reminder.Interval}}

@@ -52,7 +52,11 @@ func TestNetworkFaults(t *testing.T) {
 	for range faults {
 		f := networkFaults[rng.IntN(len(networkFaults))]
 		f.strike(t, proxy, rng)
-		if took := w.catchUp(); f.black {
+		took := w.catchUp()
+		if took > time.Second {
+			t.Logf("that was after %s", f.name)
+		}
+		if f.black {
 			worstBlack = max(worstBlack, took)
 		} else {
 			worst = max(worst, took)

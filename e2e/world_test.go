@@ -366,14 +366,20 @@ func (w *world) heads() map[int64]int {
 func (w *world) catchUp() time.Duration {
 	w.t.Helper()
 	began, heads := time.Now(), w.heads()
-	var late string
+	var late, slow string // who is late at last, and after a second
 	deadline := began.Add(within)
 	for caught := false; !caught; {
 		if caught, late = w.caughtUp(heads); !caught && time.Now().After(deadline) {
 			_, listed := w.s.call("GET", "api/v1/shops/1/consoles", w.console, nil)
 			w.t.Fatalf("not within %v: every console has caught up with %v; %s; the server lists %v", within, heads, late, listed)
 		}
+		if slow == "" && time.Since(began) > time.Second {
+			slow = late
+		}
 		pause(w.closing, 20*time.Millisecond)
+	}
+	if slow != "" {
+		w.t.Logf("caught up after %v; after 1s %s", time.Since(began).Round(time.Millisecond), slow)
 	}
 	return time.Since(began)
 }

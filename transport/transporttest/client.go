@@ -4,6 +4,7 @@ package transporttest
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +28,7 @@ type Message struct {
 	Shop    int64  `json:"shopId"`
 	Seq     int64  `json:"seq"`
 	Content string
+	Time    string `json:"time"`
 	Cursor  string `json:"cursor"`
 	Reason  string `json:"reason"`
 	Epoch   string `json:"epoch"`
@@ -52,6 +55,24 @@ type Dial struct {
 	SID         string
 	Plain       bool // WebSocket: no subprotocol
 	SmallBuffer bool // the client's kernel takes little for it
+	Cookie      string
+	// Connect replaces the network, Patience how long Next waits.
+	Connect  func() (net.Conn, error)
+	Patience time.Duration
+}
+
+func (d Dial) connect(addr string) (net.Conn, error) {
+	if d.Connect != nil {
+		return d.Connect()
+	}
+	return dialTCP(addr, d.SmallBuffer)
+}
+
+func (d Dial) patience() time.Duration {
+	if d.Patience > 0 {
+		return d.Patience
+	}
+	return patience
 }
 
 // Refused is an answer other than a stream.
@@ -74,6 +95,9 @@ func (d Dial) header() http.Header {
 	h := http.Header{}
 	if d.Token != "" {
 		h.Set("Authorization", "Bearer "+d.Token)
+	}
+	if d.Cookie != "" {
+		h.Set("Cookie", d.Cookie)
 	}
 	if d.LastEventID != "" {
 		h.Set("Last-Event-ID", d.LastEventID)
@@ -111,13 +135,16 @@ func dialTCP(addr string, small bool) (net.Conn, error) {
 }
 
 // WebSocket is a client over WebSocket.
-type WebSocket struct{ Conn *websocket.Conn }
+type WebSocket struct {
+	Conn     *websocket.Conn
+	patience time.Duration
+}
 
 // DialWebSocket opens one.
 func DialWebSocket(base string, d Dial) (Stream, error) {
 	dialer := websocket.Dialer{
-		HandshakeTimeout: patience,
-		NetDial:          func(_, addr string) (net.Conn, error) { return dialTCP(addr, d.SmallBuffer) },
+		HandshakeTimeout: d.patience(),
+		NetDial:          func(_, addr string) (net.Conn, error) { return d.connect(addr) },
 	}
 	if !d.Plain {
 		dialer.Subprotocols = []string{"doorbell.v1"}
@@ -135,12 +162,12 @@ func DialWebSocket(base string, d Dial) (Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &WebSocket{c}, nil
+	return &WebSocket{c, d.patience()}, nil
 }
 
 // Next implements Stream.
 func (w *WebSocket) Next() (Message, error) {
-	if err := w.Conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := w.Conn.SetReadDeadline(time.Now().Add(w.patience)); err != nil {
 		return Message{}, err
 	}
 	kind, raw, err := w.Conn.ReadMessage()
@@ -158,8 +185,9 @@ func (w *WebSocket) Close() { _ = w.Conn.Close() } // the end of a test
 
 // sseClient reads an event stream off a raw connection.
 type sseClient struct {
-	conn   net.Conn
-	events *eventReader
+	conn     net.Conn
+	events   *eventReader
+	patience time.Duration
 }
 
 // DialSSE opens one.
@@ -168,7 +196,7 @@ func DialSSE(base string, d Dial) (Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := dialTCP(u.Host, d.SmallBuffer)
+	c, err := d.connect(u.Host)
 	if err != nil {
 		return nil, err
 	}
@@ -196,12 +224,12 @@ func DialSSE(base string, d Dial) (Stream, error) {
 	if kind := res.Header.Get("Content-Type"); kind != "text/event-stream" {
 		return nil, fmt.Errorf("Content-Type %q", kind)
 	}
-	return &sseClient{conn: c, events: &eventReader{in: bufio.NewReaderSize(res.Body, 512)}}, nil
+	return &sseClient{conn: c, events: &eventReader{in: bufio.NewReaderSize(res.Body, 512)}, patience: d.patience()}, nil
 }
 
 // Next implements Stream.
 func (s *sseClient) Next() (Message, error) {
-	if err := s.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := s.conn.SetReadDeadline(time.Now().Add(s.patience)); err != nil {
 		return Message{}, err
 	}
 	e, err := s.events.next()
@@ -232,7 +260,9 @@ type pollClient struct {
 
 // DialPoll makes the first poll, which does not wait.
 func DialPoll(base string, d Dial) (Stream, error) {
-	p := &pollClient{base: base, d: d, client: &http.Client{Timeout: patience}}
+	p := &pollClient{base: base, d: d, client: &http.Client{Timeout: d.patience(), Transport: &http.Transport{
+		DialContext: func(_ context.Context, _, addr string) (net.Conn, error) { return d.connect(addr) },
+	}}}
 	return p, p.ask("0")
 }
 
@@ -301,11 +331,11 @@ func (p *pollClient) take(text []byte, first bool) error {
 
 // Next implements Stream.
 func (p *pollClient) Next() (Message, error) {
-	for deadline := time.Now().Add(patience); len(p.queue) == 0; {
+	for deadline := time.Now().Add(p.d.patience()); len(p.queue) == 0; {
 		if time.Now().After(deadline) {
 			return Message{}, errors.New("nothing came")
 		}
-		if err := p.ask("5"); err != nil {
+		if err := p.ask(strconv.Itoa(int(p.d.patience().Seconds()) / 2)); err != nil {
 			return Message{}, err
 		}
 	}

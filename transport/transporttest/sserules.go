@@ -172,7 +172,7 @@ func testSSELastID(t *testing.T, s *Server) {
 			t.Errorf("%s: HTTP %d, want %d", c.name, res.StatusCode, c.status)
 		}
 		if res.StatusCode == http.StatusOK && c.status == http.StatusOK {
-			wantFirst(t, c.name, &sseClient{conn: conn, events: &eventReader{in: bufio.NewReader(res.Body)}}, s, c.first, c.reset)
+			wantFirst(t, c.name, &sseClient{conn: conn, events: &eventReader{in: bufio.NewReader(res.Body)}, patience: patience}, s, c.first, c.reset)
 		}
 		_ = conn.Close() // the end of a case
 	}
@@ -291,7 +291,7 @@ func testSSEOld(t *testing.T, s *Server) {
 	if len(res.TransferEncoding) > 0 || res.ContentLength >= 0 {
 		t.Errorf("chunks %v or a length %d for HTTP/1.0", res.TransferEncoding, res.ContentLength)
 	}
-	stream := &sseClient{conn: conn, events: &eventReader{in: bufio.NewReader(res.Body)}}
+	stream := &sseClient{conn: conn, events: &eventReader{in: bufio.NewReader(res.Body)}, patience: patience}
 	wantEvent(t, stream, "hello")
 	wantSeqs(t, stream, 1, 1, 2)
 }
