@@ -1,0 +1,153 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"doorbell/internal/doorbell"
+)
+
+// times is how often a test does its thing: the short size, or what the
+// variable says (make long).
+func times(t *testing.T, variable string, short int) int {
+	t.Helper()
+	if text := os.Getenv(variable); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatalf("%s: %v", variable, err)
+		}
+		return n
+	}
+	return short
+}
+
+// seed is the test's randomness; a failure prints what replays it.
+func seed(t *testing.T) *rand.Rand {
+	t.Helper()
+	n := uint64(time.Now().UnixNano())
+	if text := os.Getenv("DOORBELL_TEST_SEED"); text != "" {
+		var err error
+		if n, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("replay with DOORBELL_TEST_SEED=%d", n)
+		}
+	})
+	return rand.New(rand.NewPCG(n, 1))
+}
+
+// openFiles counts this process's descriptors.
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// TestNothingLeaks connects and leaves in every state, well and badly: the
+// goroutines, the descriptors, the sessions and the feeds' members come back to
+// where they were.
+func TestNothingLeaks(t *testing.T) {
+	rng := seed(t)
+	s := newServerThatCuts(t, 2*time.Second)
+	cycles := times(t, "DOORBELL_TEST_CYCLES", 10000)
+	token := s.token(doorbell.RoleConsole, "till", 1)
+	s.raise(1, doorbell.NewOrder, 1, "x")
+	s.abandonMany(rng, 500, token) // opens what stays open: the database's connections
+	until(t, "all sessions are gone", func() bool { return s.streams() == 0 })
+	var goroutines, files int
+	until(t, "the server is at rest", func() bool {
+		was := [2]int{goroutines, files}
+		goroutines, files = runtime.NumGoroutine(), openFiles(t)
+		return was == [2]int{goroutines, files}
+	})
+	s.abandonMany(rng, cycles, token)
+	until(t, "all sessions are gone", func() bool { return s.streams() == 0 })
+	until(t, "the goroutines and the descriptors are back to where they were", func() bool {
+		return runtime.NumGoroutine() <= goroutines+2 && openFiles(t) <= files+2
+	})
+	t.Logf("%d cycles: goroutines %d → %d, descriptors %d → %d", cycles, goroutines, runtime.NumGoroutine(), files, openFiles(t))
+}
+
+func (s *testServer) abandonMany(rng *rand.Rand, cycles int, token string) {
+	const workers = 16
+	var all sync.WaitGroup
+	for w := range workers {
+		own := rand.New(rand.NewPCG(rng.Uint64(), uint64(w)))
+		all.Go(func() {
+			for range cycles / workers {
+				if err := s.abandon(own, token); err != nil {
+					s.t.Errorf("connect: %v", err)
+					return
+				}
+				if own.IntN(50) == 0 {
+					s.raise(1, doorbell.TakenCare, 1, "x")
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// abandon makes one connection, gets to some state and leaves it there.
+func (s *testServer) abandon(rng *rand.Rand, token string) error {
+	address := strings.TrimSuffix(strings.TrimPrefix(s.url, "http://"), "/")
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer c.Close() //nolint:errcheck // left, one way or the other
+	if rng.IntN(2) == 0 {
+		if err := c.(*net.TCPConn).SetLinger(0); err != nil { // leaves by a reset
+			return err
+		}
+	}
+	auth := "Host: " + address + "\r\nAuthorization: Bearer " + token + "\r\n"
+	upgrade := "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: doorbell.v1\r\n"
+	closing := string([]byte{0x88, 0x82, 0, 0, 0, 0, 3, 232})
+	requests := []string{
+		"", "GET /ev", "GET /events HTTP/1.1\r\n",
+		"GET /ws HTTP/1.1\r\n" + auth + upgrade + "\r\n",
+		"GET /ws?after=0 HTTP/1.1\r\n" + auth + upgrade + "\r\n",
+		"GET /ws HTTP/1.1\r\n" + auth + upgrade + "\r\n" + closing,
+		"GET /ws HTTP/1.1\r\n" + auth + upgrade + "\r\n" + "\x81\x85half",
+		"GET /ws HTTP/1.1\r\n" + auth + upgrade + "Sec-WebSocket-Version: 8\r\n\r\n",
+		"GET /ws HTTP/1.1\r\nHost: " + address + "\r\nOrigin: http://" + address + "\r\n" + upgrade + "\r\n",
+		"GET /events HTTP/1.1\r\n" + auth + "\r\n",
+		"GET /events?after=0 HTTP/1.1\r\n" + auth + "\r\n",
+		"GET /events?after=0 HTTP/1.0\r\n" + auth + "\r\n",
+		"GET /events?after=nonsense HTTP/1.1\r\n" + auth + "\r\n",
+		"GET /poll?wait=60 HTTP/1.1\r\n" + auth + "\r\n",
+		"GET /poll?after=0&wait=0 HTTP/1.1\r\n" + auth + "\r\n",
+		"POST /login HTTP/1.1\r\n" + auth + "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+		"POST /pay/wechat HTTP/1.1\r\n" + auth + "Content-Length: 100\r\n\r\n{",
+		"GET /api/v1/alerts?shop=1 HTTP/1.1\r\n" + auth + "\r\n",
+	}
+	if _, err := io.WriteString(c, requests[rng.IntN(len(requests))]); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	if read := rng.IntN(3) * rng.IntN(300); read > 0 {
+		if err := c.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(c, make([]byte, read)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+			return nil //nolint:nilerr // the server was quicker
+		}
+	}
+	return nil
+}
