@@ -32,7 +32,7 @@ type simConsole struct {
 	epoch string
 	at    map[int64]int64 // the last seq shown, by shop
 	conn  *simConn
-	sound time.Time // since when its line is known to be sound
+	sound time.Time // since when its line is sound and it has what came before
 	upset bool      // a fault has struck this connection
 
 	resetDue bool // the cursor that it came with is of another epoch
@@ -263,7 +263,11 @@ func (c *simConsole) alert(m transporttest.Message, over string) bool {
 	}
 	c.at[m.Shop] = m.Seq
 	shown := model.show(c.name, m)
-	if late := time.Since(shown.at); shown.at.After(c.sound.Add(simLate)) && late > simLate && !c.struck() {
+	switch late := time.Since(shown.at); {
+	case late <= simLate || c.struck():
+	case shown.at.Before(c.sound.Add(simLate)):
+		c.sound = time.Now() // still reading what came before, as quick as its line is
+	default:
 		model.fail("%s over %s: %s came %v late on a sound line", c.name, over, m.Raw, late)
 	}
 	if m.Type <= 2 && c.kind != 0 && c.rng.IntN(3) == 0 {
