@@ -9,7 +9,7 @@ PACKAGES := chromium nginx-light fonts-noto-cjk curl gcc libc6-dev nodejs npm
 # The real disk that fills up needs to mount one; in CI that is no choice.
 export DOORBELL_TEST_DISK ?= $(if $(CI),required,)
 
-.PHONY: test long deps check vet lint race days web fmt build clean
+.PHONY: test long deps check vet lint race days fuzz web fmt build clean
 
 # What a test had to leave out stands in this file; go test alone keeps it quiet.
 export DOORBELL_TEST_REPORT := $(CURDIR)/test-report.out
@@ -30,7 +30,7 @@ long: deps
 		| grep -E '^(---|===|ok|FAIL|    [a-z_]+\.go)'
 	DOORBELL_TEST_DAYS=1000 $(GO) test -count=1 -timeout 8h -v -run TestSimulatedDays .
 
-check: vet web lint race days
+check: vet web lint race days fuzz
 
 deps:
 	@missing=""; for p in $(PACKAGES); do \
@@ -65,6 +65,18 @@ race:
 # so it sees one (race has that).
 days:
 	DOORBELL_TEST_DAYS=30 $(GO) test -count=1 -timeout 20m -run TestSimulatedDays .
+
+# Every parser of foreign bytes, FUZZTIME each; what was found worth keeping is
+# in testdata/fuzz and runs with the tests.
+FUZZTIME ?= 5s
+fuzz:
+	@for pkg in ./internal/doorbell ./internal/config ./handlers; do \
+		for name in $$(grep -ho '^func Fuzz[A-Za-z]*' $$pkg/*_test.go | cut -c6-); do \
+			echo "fuzz $$pkg $$name $(FUZZTIME)"; \
+			$(GO) test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) $$pkg | grep -E 'elapsed|FAIL|panic|---|^ ' | tail -20; \
+			[ $${PIPESTATUS[0]} = 0 ] || exit 1; \
+		done; \
+	done
 
 fmt:
 	gofmt -w $$(git ls-files '*.go')

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // binary is the program, built once with the race detector.
@@ -39,6 +41,11 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	stopBrowser()
+	http.DefaultClient.CloseIdleConnections()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, "e2e: left behind:", err)
+		code = 1
+	}
 	_ = os.RemoveAll(dir) // a temporary folder
 	os.Exit(code)
 }

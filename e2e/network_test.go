@@ -88,7 +88,14 @@ func (f fault) strike(t *testing.T, proxy *toxiproxy.Proxy, rng *rand.Rand) {
 		t.Fatalf("%s: %v", f.name, err)
 	}
 	pause(t.Context(), hold)
+	// toxiproxy takes a toxic off one link after the other, waits up to 5 s for
+	// each whose client has left, and lets nobody connect meanwhile: what that
+	// keeps back counts from here.
+	began := time.Now()
 	if err := proxy.Toxics.RemoveToxic(t.Context(), "fault"); err != nil {
 		t.Fatalf("heal %s: %v", f.name, err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Logf("toxiproxy took %v to take %s off", took.Round(time.Millisecond), f.name)
 	}
 }

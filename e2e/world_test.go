@@ -266,6 +266,7 @@ type console struct {
 	dialled, last time.Time
 	failed        int
 	failure       error
+	endings       []string // the last five
 }
 
 func (c *console) query() string {
@@ -294,11 +295,12 @@ func (c *console) follow() {
 		unhook := context.AfterFunc(c.w.closing, stream.Close)
 		hop := -1 // messages until it goes elsewhere by itself
 		if c.transport == 3 {
-			hop = 20 + c.rng.IntN(200)
+			hop = 100 + c.rng.IntN(600)
 		}
 		for ; hop != 0 && c.w.closing.Err() == nil; hop-- {
 			m, err := stream.Next()
 			if err != nil || !c.w.heard(power) {
+				c.lost(err)
 				break
 			}
 			c.take(m)
@@ -316,6 +318,15 @@ func (c *console) dialledBy(kind int, err error) {
 		return
 	}
 	c.kind, c.dialled, c.failed, c.failure = kind, time.Now(), 0, nil
+}
+
+// lost notes how a connection ended. A stream that can't be read is not TCP's
+// doing: it shows what a tool in between left out.
+func (c *console) lost(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endings = append(c.endings, fmt.Sprintf("%v over %d after %v: %v", time.Now().Format("05.000"), c.kind, time.Since(c.dialled).Round(time.Millisecond), err))
+	c.endings = c.endings[max(0, len(c.endings)-5):]
 }
 
 // take shows an alert that is next and counts everything that should not be.
@@ -380,6 +391,9 @@ func (w *world) catchUp() time.Duration {
 	}
 	if slow != "" {
 		w.t.Logf("caught up after %v; after 1s %s", time.Since(began).Round(time.Millisecond), slow)
+		for i, c := range w.consoles {
+			w.t.Logf("console %d: %s", i, c.state())
+		}
 	}
 	return time.Since(began)
 }
@@ -400,8 +414,8 @@ func (w *world) caughtUp(heads map[int64]int) (bool, string) {
 func (c *console) state() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return fmt.Sprintf("%d connections, the last over transport %d for %v, its last message %v ago, %d dials failed since: %v",
-		c.dials, c.kind, time.Since(c.dialled).Round(time.Millisecond), time.Since(c.last).Round(time.Millisecond), c.failed, c.failure)
+	return fmt.Sprintf("%d connections, the last over transport %d for %v, its last message %v ago, %d dials failed since: %v; endings: %q",
+		c.dials, c.kind, time.Since(c.dialled).Round(time.Millisecond), time.Since(c.last).Round(time.Millisecond), c.failed, c.failure, c.endings)
 }
 
 // finish ends the load and holds the three lists against each other.

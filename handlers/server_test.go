@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // testServer is the whole server on a port of its own, with a real database.
 type testServer struct {
-	t        *testing.T
+	t        testing.TB
 	url      string
 	store    *store.Store
 	hub      *transport.Hub
@@ -65,13 +65,13 @@ var platform = sync.OnceValues(wechatsim.New) // an RSA key takes its time
 
 // newServer starts one; edit may change what the edge is told. No console is
 // cut for not reading as long as a test takes.
-func newServer(t *testing.T, edit ...func(*Options)) *testServer {
+func newServer(t testing.TB, edit ...func(*Options)) *testServer {
 	t.Helper()
 	return newServerThatCuts(t, time.Minute, edit...)
 }
 
 // newServerThatCuts has a write timeout.
-func newServerThatCuts(t *testing.T, writeTimeout time.Duration, edit ...func(*Options)) *testServer {
+func newServerThatCuts(t testing.TB, writeTimeout time.Duration, edit ...func(*Options)) *testServer {
 	t.Helper()
 	s := &testServer{t: t, logs: &syncBuilder{}}
 	log := slog.New(slog.NewTextHandler(s.logs, nil))

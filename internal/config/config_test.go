@@ -8,7 +8,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestShippedFileEqualsDefaults also holds that the file names every key.
 func TestShippedFileEqualsDefaults(t *testing.T) {
