@@ -84,6 +84,7 @@ type app struct {
 	store    *store.Store
 	hub      *transport.Hub
 	ws       *ws.Transport
+	sse      *sse.Transport
 	edge     *handlers.Server
 	logins   *auth.Logins
 	announce *announcer // nil: off
@@ -133,7 +134,7 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, s seams) (*
 	a.hub = transport.New(transport.Options{
 		Log: records, Logger: log, Version: version(), Heartbeat: cfg.Stream.Heartbeat, LogText: cfg.Log.ClientText, Renew: a.logins.Until,
 	})
-	a.ws = ws.New(cfg.Stream.WriteTimeout)
+	a.ws, a.sse = ws.New(cfg.Stream.WriteTimeout), sse.New(cfg.Stream.WriteTimeout)
 	rules := doorbell.Rules{Texts: texts, Trial: cfg.OnTrial(), Reminders: doorbell.ReminderRules{Interval: cfg.Reminder.Interval}}
 	for _, s := range cfg.Reminder.Statuses {
 		rules.Reminders.Statuses = append(rules.Reminders.Statuses, doorbell.Status(s))
@@ -157,10 +158,9 @@ func (a *app) newEdge(service *doorbell.Service, tokens *auth.Tokens, gate *paym
 	if cfg.Console.Sounds != "" {
 		page.Sounds = os.DirFS(cfg.Console.Sounds)
 	}
-	events := sse.New(cfg.Stream.WriteTimeout)
 	return handlers.New(handlers.Options{
 		Service: service, Shops: a.store, Hub: a.hub, Tokens: tokens, Logins: a.logins, WeChat: gate, Ready: a.store.Check,
-		Streams: handlers.Streams{WebSocket: a.ws.Serve, RefuseWebSocket: ws.Refuse, SSE: events.Serve, Poll: poll.Serve},
+		Streams: handlers.Streams{WebSocket: a.ws.Serve, RefuseWebSocket: ws.Refuse, SSE: a.sse.Serve, Poll: poll.Serve},
 		Static:  fs.FS(static.Files), Log: a.log, Version: version(),
 		BasePath: cfg.Server.BasePath, PublicURL: cfg.Server.PublicURL, Origins: cfg.Auth.Origins,
 		TrustedProxies: cfg.Server.TrustedProxies, SkyOpen: cfg.Sky.Open, Heartbeat: cfg.Stream.Heartbeat,
@@ -269,7 +269,7 @@ func (a *app) run(ctx context.Context, ln net.Listener, out io.Writer) error {
 
 func (a *app) stop(ctx context.Context, server *http.Server, endAccepting func(context.Context) error) error {
 	a.edge.Drain()
-	for _, step := range []func(context.Context) error{a.hub.Shutdown, a.ws.Shutdown, endAccepting, server.Shutdown} {
+	for _, step := range []func(context.Context) error{a.hub.Shutdown, a.ws.Shutdown, a.sse.Shutdown, endAccepting, server.Shutdown} {
 		ctx, cancel := context.WithTimeout(ctx, stopWait)
 		if err := step(ctx); err != nil {
 			a.log.WarnContext(ctx, "stopping took too long", "error", err)

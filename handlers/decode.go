@@ -26,6 +26,9 @@ const (
 	answerWait = 10 * time.Second
 )
 
+// detachedKey marks a request whose connection is not net/http's any more.
+const detachedKey = "detached"
+
 // bounded keeps a client that neither sends nor reads from holding its handler
 // for ever. Streams set deadlines of their own once they run, and so does
 // readBody: the handler may take its time between the two.
@@ -38,7 +41,7 @@ func bounded(c *gin.Context) {
 	}
 	_ = rc.SetWriteDeadline(time.Now().Add(answerWait))
 	c.Next()
-	if !strings.EqualFold(c.Request.Header.Get("Upgrade"), "websocket") { // that one is not net/http's any more
+	if !c.GetBool(detachedKey) {
 		_ = rc.SetWriteDeadline(time.Now().Add(answerWait)) // a small answer leaves after this
 	}
 }

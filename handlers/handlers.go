@@ -31,8 +31,9 @@ type Streams struct {
 	WebSocket func(w http.ResponseWriter, r *http.Request, s *transport.Session) error
 	// RefuseWebSocket upgrades to close with a code.
 	RefuseWebSocket func(w http.ResponseWriter, r *http.Request, code int, reason string) error
-	SSE             func(w http.ResponseWriter, r *http.Request, s *transport.Session)
-	Poll            func(w http.ResponseWriter, r *http.Request, s *transport.Session, wait time.Duration, version string) error
+	// SSE reports whether it took the connection over.
+	SSE  func(w http.ResponseWriter, r *http.Request, s *transport.Session) (detached bool)
+	Poll func(w http.ResponseWriter, r *http.Request, s *transport.Session, wait time.Duration, version string) error
 }
 
 // Options of New; all are needed but where it says so.

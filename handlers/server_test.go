@@ -112,12 +112,12 @@ func newServerThatCuts(t testing.TB, writeTimeout time.Duration, edit ...func(*O
 	if s.edge, err = New(o); err != nil {
 		t.Fatal(err)
 	}
-	s.run(wsT, o.BasePath)
+	s.run(wsT, sseT, o.BasePath)
 	return s
 }
 
 // run starts the parts and stops them in the program's order.
-func (s *testServer) run(wsT *ws.Transport, path string) {
+func (s *testServer) run(wsT *ws.Transport, sseT *sse.Transport, path string) {
 	storeCtx, stopStore := context.WithCancel(context.Background())
 	hubCtx, stopHub := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -133,7 +133,7 @@ func (s *testServer) run(wsT *ws.Transport, path string) {
 		if err := s.hub.Shutdown(ctx); err != nil {
 			s.t.Error(err)
 		}
-		if err := wsT.Shutdown(ctx); err != nil {
+		if err := errors.Join(wsT.Shutdown(ctx), sseT.Shutdown(ctx)); err != nil {
 			s.t.Error(err)
 		}
 	})

@@ -45,6 +45,7 @@ func (h *edge) webSocket(c *gin.Context) error {
 	if err != nil {
 		if code, ok := closeCode(err); ok && browser {
 			e := asError(err)
+			c.Set(detachedKey, true)
 			return h.Streams.RefuseWebSocket(c.Writer, r, code, string(e.Code))
 		}
 		return err
@@ -53,6 +54,7 @@ func (h *edge) webSocket(c *gin.Context) error {
 	if err != nil {
 		return unreadable(err)
 	}
+	c.Set(detachedKey, true)
 	if err := h.Streams.WebSocket(c.Writer, r, session); err != nil {
 		session.Leave(r.Context(), 0, "not upgraded")
 		if errors.Is(err, transport.ErrDraining) {
@@ -104,7 +106,9 @@ func (h *edge) events(c *gin.Context) error {
 	if err != nil {
 		return unreadable(err)
 	}
-	h.Streams.SSE(c.Writer, c.Request, session)
+	if h.Streams.SSE(c.Writer, c.Request, session) {
+		c.Set(detachedKey, true)
+	}
 	return nil
 }
 

@@ -10,6 +10,7 @@ package sse
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -31,6 +32,10 @@ type Transport struct {
 	server       *sse.Server
 	writeTimeout time.Duration
 	ids          atomic.Uint64
+	running      sync.WaitGroup // what was detached
+
+	mu   sync.Mutex
+	down bool // nothing more is detached
 }
 
 // New makes a transport whose writes are cut after writeTimeout.
@@ -42,16 +47,53 @@ func New(writeTimeout time.Duration) *Transport {
 	return &Transport{server: s, writeTimeout: writeTimeout}
 }
 
-// Serve streams until the client leaves or the session is closed.
-func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.Session) {
-	ctx, cancel := context.WithCancel(r.Context())
+// Serve streams until the client leaves or the session is closed. On HTTP/1 it
+// returns at once and the stream lives on in goroutines of its own; then
+// detached is true, and the ResponseWriter is not the caller's any more.
+func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.Session) (isDetached bool) {
+	w.Header().Set("X-Accel-Buffering", "no") // cures one nginx
+	w.Header().Set("Cache-Control", "no-store, no-transform")
+	d := t.detach(w, r)
+	if d == nil {
+		ctx, cancel := context.WithCancel(r.Context())
+		t.stream(ctx, cancel, w, s)
+		return false
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	go func() {
+		defer t.running.Done()
+		d.end(t.stream(ctx, cancel, d, s))
+	}()
+	go func() {
+		defer t.running.Done()
+		d.watch()
+		cancel()
+	}()
+	return true
+}
+
+// detach takes the connection over and counts what serves it; nil where that
+// can't be done, or not any more.
+func (t *Transport) detach(w http.ResponseWriter, r *http.Request) *detached {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.down {
+		return nil
+	}
+	d := detach(w, r)
+	if d != nil {
+		t.running.Add(2)
+	}
+	return d
+}
+
+// stream runs one connection to its end; true when nothing went wrong with it.
+func (t *Transport) stream(ctx context.Context, cancel context.CancelFunc, out http.ResponseWriter, s *transport.Session) (well bool) {
 	defer cancel()
 	c := &conn{
 		transport: t, session: s, stream: strconv.FormatUint(t.ids.Add(1), 36),
-		ctx: ctx, cancel: cancel, out: w, control: http.NewResponseController(innermost(w)),
+		ctx: ctx, cancel: cancel, out: out, control: http.NewResponseController(innermost(out)),
 	}
-	w.Header().Set("X-Accel-Buffering", "no") // cures one nginx
-	w.Header().Set("Cache-Control", "no-store, no-transform")
 	t.server.CreateStream(c.stream)
 	// A request of our own making: r3labs takes the stream from the query and
 	// answers 400 to a Last-Event-ID that is not a number.
@@ -63,6 +105,25 @@ func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.S
 	// only now may the stream go, else its goroutine or the handler hangs.
 	t.server.RemoveStream(c.stream)
 	s.Leave(context.WithoutCancel(ctx), 0, c.finish())
+	return !c.broken()
+}
+
+// Shutdown waits for the streams, which the hub has told to end.
+func (t *Transport) Shutdown(ctx context.Context) error {
+	t.mu.Lock()
+	t.down = true
+	t.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		t.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("event streams did not end: %w", ctx.Err())
+	}
 }
 
 // innermost is net/http's own writer: Gin's Flush keeps the error to itself, and
