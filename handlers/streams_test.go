@@ -1,6 +1,10 @@
 package handlers
 
 import (
+	"bufio"
+	"context"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -194,4 +198,42 @@ func TestSkyOpen(t *testing.T) {
 	}
 	s.do("GET", "events", "").want(t, "SSE without a token", 401, "token_missing")
 	s.do("GET", "api/v1/alerts?shop=1", "").want(t, "the API without a token", 401, "token_missing")
+}
+
+// TestHTTP2: a stream among others on one connection can't be taken over; it is
+// served as net/http does.
+func TestHTTP2(t *testing.T) {
+	s := newServer(t)
+	hs := httptest.NewUnstartedServer(s.edge)
+	hs.EnableHTTP2 = true
+	hs.StartTLS()
+	t.Cleanup(hs.Close)
+	s.raise(1, doorbell.NewOrder, 1, "kept")
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, hs.URL+"/events?after=0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+s.token(doorbell.RoleConsole, "till", 1))
+	res, err := hs.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // left
+	if res.ProtoMajor != 2 || res.StatusCode != http.StatusOK {
+		t.Fatalf("%s %d, want HTTP/2 200", res.Proto, res.StatusCode)
+	}
+	until(t, "the stream runs", func() bool { return s.streams() == 1 })
+	s.raise(1, doorbell.NewOrder, 2, "live")
+	lines := bufio.NewScanner(res.Body)
+	for _, want := range []string{`"event":"hello"`, `"content":"kept"`, `"content":"live"`} {
+		for lines.Scan() && !strings.Contains(lines.Text(), want) {
+		}
+		if !strings.Contains(lines.Text(), want) {
+			t.Errorf("the stream ended before %s: %v", want, lines.Err())
+		}
+	}
+	leave()
+	until(t, "the stream has ended", func() bool { return s.streams() == 0 })
 }
