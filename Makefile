@@ -63,8 +63,8 @@ lint:
 race:
 	$(GO) test -race -timeout 20m ./...
 
-# Thirty days of virtual time; the race detector makes them ten times as long,
-# so it sees one (race has that).
+# Thirty days of virtual time, without the race detector: it makes them ten times
+# as long.
 days:
 	DOORBELL_TEST_DAYS=30 $(GO) test -count=1 -timeout 20m -run TestSimulatedDays .
 

@@ -27,13 +27,22 @@ import (
 	"doorbell/transport"
 )
 
+// raceDetector is set by race_test.go.
+var raceDetector bool
+
 // TestSimulatedDays runs the whole program, its router, transports and
 // database, over a network in memory and in virtual time: days of orders,
 // heartbeats, expiring tokens, retries, reminders, pruning, restarts and new
 // epochs, with consoles that are late, cut, stalled, or gone for the night. A
 // model checks what every console shows. The seed replays who does what when.
 func TestSimulatedDays(t *testing.T) {
-	days := 1 // 10 s of one core, ten times that with the race detector; make test adds 30 without it
+	if raceDetector {
+		// A day takes 10 s of one core without and 100 s with it, and Go 1.26's
+		// runtime crashed under both in one of five runs (SIGSEGV on an idle
+		// thread of the bubble).
+		t.Skip("make days runs it without the race detector")
+	}
+	days := 1
 	if text := os.Getenv("DOORBELL_TEST_DAYS"); text != "" {
 		var err error
 		if days, err = strconv.Atoi(text); err != nil {
