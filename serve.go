@@ -111,7 +111,7 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, s seams) (*
 		return nil, usageError{err}
 	}
 	// What the settings alone can get wrong is found by now; the rest makes files.
-	gate, err := newGate(cfg)
+	gates, err := newGates(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -139,14 +139,14 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, s seams) (*
 	for _, s := range cfg.Reminder.Statuses {
 		rules.Reminders.Statuses = append(rules.Reminders.Statuses, doorbell.Status(s))
 	}
-	a.edge, err = a.newEdge(doorbell.NewService(a.store, rules, log), tokens, gate) //nolint:contextcheck // each request has its own
+	a.edge, err = a.newEdge(doorbell.NewService(a.store, rules, log), tokens, gates) //nolint:contextcheck // each request has its own
 	if err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}
 	return a, nil
 }
 
-func (a *app) newEdge(service *doorbell.Service, tokens *auth.Tokens, gate *payment.Gate) (*handlers.Server, error) {
+func (a *app) newEdge(service *doorbell.Service, tokens *auth.Tokens, gates map[string]*payment.Gate) (*handlers.Server, error) {
 	cfg := a.cfg
 	names := map[doorbell.ShopID]string{}
 	for _, s := range cfg.Shops {
@@ -159,7 +159,7 @@ func (a *app) newEdge(service *doorbell.Service, tokens *auth.Tokens, gate *paym
 		page.Sounds = os.DirFS(cfg.Console.Sounds)
 	}
 	return handlers.New(handlers.Options{
-		Service: service, Shops: a.store, Hub: a.hub, Tokens: tokens, Logins: a.logins, WeChat: gate, Ready: a.store.Check,
+		Service: service, Shops: a.store, Hub: a.hub, Tokens: tokens, Logins: a.logins, Gates: gates, Ready: a.store.Check,
 		Streams: handlers.Streams{WebSocket: a.ws.Serve, RefuseWebSocket: ws.Refuse, SSE: a.sse.Serve, Poll: poll.Serve},
 		Static:  fs.FS(static.Files), Log: a.log, Version: version(),
 		BasePath: cfg.Server.BasePath, PublicURL: cfg.Server.PublicURL, Origins: cfg.Auth.Origins,
@@ -183,39 +183,66 @@ func newTokens(ctx context.Context, cfg config.Config) (*auth.Tokens, error) {
 	}
 }
 
-// newGate verifies WeChat Pay's callbacks with the configured account; on
-// trial with the simulator's keys, and with these in no other case.
-func newGate(cfg config.Config) (*payment.Gate, error) {
-	var account payment.Account
-	switch w := cfg.Pay.WeChat; {
-	case w.Configured():
-		account = payment.Account{
-			MchID: w.MchID, AppID: w.AppID, APIv3Key: string(w.APIv3Key), PublicKeyID: w.PublicKeyID, CheckAmount: w.CheckAmount,
+// newGates verifies the callbacks of the configured providers; on trial those
+// of the simulator, and its in no other case.
+func newGates(cfg config.Config) (map[string]*payment.Gate, error) {
+	gates := map[string]*payment.Gate{}
+	account, err := weChatAccount(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if account != nil {
+		v, err := payment.NewWeChat(*account)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("pay.wechat: %w", err)}
 		}
-		var err error
-		if account.Certificates, err = payment.LoadCertificates(w.Certificates); err != nil {
-			return nil, usageError{fmt.Errorf("pay.wechat.certificates: %w", err)}
+		gates["wechat"] = payment.NewGate(v)
+	}
+	if s := cfg.Pay.Stripe; len(s.Secrets) > 0 {
+		v, err := payment.NewStripe(s.Plain(), s.CheckAmount)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("pay.stripe.secrets: %w", err)}
 		}
-		if w.PublicKey != "" {
-			if account.PublicKey, err = payment.LoadPublicKey(w.PublicKey); err != nil {
-				return nil, usageError{fmt.Errorf("pay.wechat.public_key: %w", err)}
-			}
+		gates["stripe"] = payment.NewGate(v)
+	}
+	if s := cfg.Pay.Webhook; len(s.Secrets) > 0 {
+		v, err := payment.NewWebhook(s.Plain(), s.CheckAmount)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("pay.webhook.secrets: %w", err)}
 		}
-	case cfg.OnTrial():
+		gates["webhook"] = payment.NewGate(v)
+	}
+	return gates, nil
+}
+
+// weChatAccount is the configured one, on trial the simulator's, else nil.
+func weChatAccount(cfg config.Config) (*payment.Account, error) {
+	w := cfg.Pay.WeChat
+	if cfg.OnTrial() {
 		platform, err := wechatsim.Ensure(dataDir(cfg))
 		if err != nil {
 			return nil, err
 		}
-		account = platform.Account()
+		account := platform.Account()
 		account.CheckAmount = w.CheckAmount
-	default:
-		return nil, nil //nolint:nilnil // not configured: the route answers 404
+		return &account, nil
 	}
-	v, err := payment.NewWeChat(account)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("pay.wechat: %w", err)}
+	if !w.Configured() {
+		return nil, nil //nolint:nilnil // the route answers 404
 	}
-	return payment.NewGate(v), nil
+	account := payment.Account{
+		MchID: w.MchID, AppID: w.AppID, APIv3Key: string(w.APIv3Key), PublicKeyID: w.PublicKeyID, CheckAmount: w.CheckAmount,
+	}
+	var err error
+	if account.Certificates, err = payment.LoadCertificates(w.Certificates); err != nil {
+		return nil, usageError{fmt.Errorf("pay.wechat.certificates: %w", err)}
+	}
+	if w.PublicKey != "" {
+		if account.PublicKey, err = payment.LoadPublicKey(w.PublicKey); err != nil {
+			return nil, usageError{fmt.Errorf("pay.wechat.public_key: %w", err)}
+		}
+	}
+	return &account, nil
 }
 
 // run serves on ln until ctx ends, then stops in the reverse order: not ready,

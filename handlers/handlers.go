@@ -44,7 +44,7 @@ type Options struct {
 	Streams Streams
 	Tokens  *auth.Tokens
 	Logins  *auth.Logins
-	WeChat  *payment.Gate // nil: not configured
+	Gates   map[string]*payment.Gate // by provider; those that are not configured are not there
 	Ready   func(context.Context) error
 	Static  fs.FS
 	Log     *slog.Logger

@@ -51,11 +51,10 @@ func (l live) Collect(out chan<- prometheus.Metric) {
 	for kind, n := range l.h.Hub.Streams() {
 		out <- prometheus.MustNewConstMetric(consolesDesc, prometheus.GaugeValue, float64(n), kind)
 	}
-	if l.h.WeChat == nil {
-		return
-	}
-	for reason, n := range l.h.WeChat.Rejections() {
-		out <- prometheus.MustNewConstMetric(rejectedDesc, prometheus.CounterValue, float64(n), "wechat", reason)
+	for provider, gate := range l.h.Gates {
+		for reason, n := range gate.Rejections() {
+			out <- prometheus.MustNewConstMetric(rejectedDesc, prometheus.CounterValue, float64(n), provider, reason)
+		}
 	}
 }
 

@@ -241,7 +241,7 @@ func TestCallbackRoutes(t *testing.T) {
 	if got.header.Get("Allow") != "POST" || !strings.Contains(got.body, "WeChat Pay posts") {
 		t.Errorf("GET answers %s (Allow %q)", got.body, got.header.Get("Allow"))
 	}
-	off := newServer(t, func(o *Options) { o.WeChat = nil })
+	off := newServer(t, func(o *Options) { o.Gates = nil })
 	off.pay("A-1", 1).want(t, "no verifier", 404, "not_found")
 	off.do("GET", "pay/wechat", "").want(t, "no verifier", 404, "not_found")
 }

@@ -138,8 +138,8 @@ func (c Config) checkShops(bad report) {
 
 func (c Config) checkPay(bad report) {
 	w := c.Pay.WeChat
-	if c.Pay.Trial && w.Configured() {
-		bad("pay.trial", "the simulator's key must verify nothing beside a real one; remove pay.trial or pay.wechat")
+	if c.Pay.Trial && c.Pay.Configured() {
+		bad("pay.trial", "the simulator's key must verify nothing beside a real one; remove pay.trial, or the provider")
 	}
 	if !w.Configured() {
 		return
@@ -180,7 +180,7 @@ func (c Config) Loopback() bool {
 // OnTrial reports whether the simulator's key verifies callbacks: nobody else
 // can reach the server and nothing real is configured, or pay.trial says so.
 func (c Config) OnTrial() bool {
-	if c.Pay.WeChat.Configured() {
+	if c.Pay.Configured() {
 		return false
 	}
 	return c.Pay.Trial || c.Loopback() && len(c.Server.TrustedProxies) == 0

@@ -139,8 +139,30 @@ type Log struct {
 
 // Pay is whose callbacks count.
 type Pay struct {
-	Trial  bool   `yaml:"trial"`
-	WeChat WeChat `yaml:"wechat"`
+	Trial   bool    `yaml:"trial"`
+	WeChat  WeChat  `yaml:"wechat"`
+	Stripe  Secrets `yaml:"stripe"`
+	Webhook Secrets `yaml:"webhook"`
+}
+
+// Configured reports whether any provider is.
+func (p Pay) Configured() bool {
+	return p.WeChat.Configured() || len(p.Stripe.Secrets) > 0 || len(p.Webhook.Secrets) > 0
+}
+
+// Secrets sign a provider's callbacks: one, or several while they are rotated.
+type Secrets struct {
+	Secrets     []Secret `yaml:"secrets"`
+	CheckAmount bool     `yaml:"check_amount"`
+}
+
+// Plain are the secrets as they are.
+func (s Secrets) Plain() []string {
+	out := make([]string, len(s.Secrets))
+	for i, secret := range s.Secrets {
+		out[i] = string(secret)
+	}
+	return out
 }
 
 // WeChat is a merchant's account with WeChat Pay APIv3.
@@ -193,7 +215,7 @@ func Default() Config {
 			NewOrder: Speech{Chinese: "您有新的外卖订单，请及时处理", English: "You have a new order"},
 			Reminder: Speech{Chinese: "客户催单，请尽快处理", English: "A customer is asking for an order"},
 		}},
-		Pay:      Pay{WeChat: WeChat{CheckAmount: true}},
+		Pay:      Pay{WeChat: WeChat{CheckAmount: true}, Stripe: Secrets{Secrets: []Secret{}, CheckAmount: true}, Webhook: Secrets{Secrets: []Secret{}, CheckAmount: true}},
 		Announce: Announce{Text: "这是来自服务端的消息: {{.Time}}"},
 	}
 }

@@ -1,0 +1,100 @@
+package handlers
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"doorbell/internal/doorbell"
+	"doorbell/internal/payment"
+)
+
+const stripeSecret = "whsec_of_a_test_endpoint"
+
+var webhookSecret = base64.StdEncoding.EncodeToString([]byte(strings.Repeat("w", 32)))
+
+func stripeSigned(body string) []string {
+	now := time.Now().Unix()
+	mac := hmac.New(sha256.New, []byte(stripeSecret))
+	mac.Write(fmt.Appendf(nil, "%d.%s", now, body))
+	return []string{"Stripe-Signature", fmt.Sprintf("t=%d,v1=%s", now, hex.EncodeToString(mac.Sum(nil)))}
+}
+
+func webhookSigned(t *testing.T, body string) []string {
+	t.Helper()
+	key, err := standardwebhooks.NewWebhook(webhookSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	signature, err := key.Sign("msg_1", now, []byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"webhook-id", "msg_1", "webhook-timestamp", fmt.Sprint(now.Unix()), "webhook-signature", signature}
+}
+
+// TestOtherProviders: Stripe and Standard Webhooks ring as WeChat Pay does.
+func TestOtherProviders(t *testing.T) {
+	stripe, err := payment.NewStripe([]string{stripeSecret}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	webhook, err := payment.NewWebhook([]string{webhookSecret}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, func(o *Options) {
+		o.Gates = map[string]*payment.Gate{"stripe": payment.NewGate(stripe), "webhook": payment.NewGate(webhook)}
+	})
+	service := s.token(doorbell.RoleService, "backend", 1)
+	for _, p := range []struct {
+		path string
+		body func(number string, fen int) string
+		sign func(body string) []string
+	}{
+		{"pay/stripe", func(number string, fen int) string {
+			return fmt.Sprintf(`{"type":"payment_intent.succeeded","data":{"object":{"id":"pi_%s","status":"succeeded","amount_received":%d,"currency":"cny","metadata":{"number":"%s"}}}}`, number, fen, number)
+		}, stripeSigned},
+		{"pay/webhook", func(number string, fen int) string {
+			return fmt.Sprintf(`{"type":"order.paid","data":{"number":"%s","amount":%d,"transactionId":"t-%s"}}`, number, fen, number)
+		}, func(body string) []string { return webhookSigned(t, body) }},
+	} {
+		send := func(number string, fen int) reply {
+			body := p.body(number, fen)
+			return s.do("POST", p.path, body, p.sign(body)...)
+		}
+		number := strings.TrimPrefix(p.path, "pay/") + "-1"
+		_, before := s.position(1)
+		send(number, 100).want(t, p.path+" before its order", 404, "")
+		s.as(service, "POST", "api/v1/orders", `{"number":"`+number+`","shopId":1,"userId":7,"amount":100}`).want(t, "order", 201, "")
+		for range 3 {
+			send(number, 100).want(t, p.path+" again", 204, "")
+		}
+		s.as(service, "POST", "api/v1/orders", `{"number":"`+number+`b","shopId":1,"userId":7,"amount":100}`).want(t, "order", 201, "")
+		send(number+"b", 99).want(t, p.path+" with another amount", 409, "")
+		send(number+"b", 100).want(t, p.path+" with its amount", 204, "")
+		if _, after := s.position(1); after.Head != before.Head+2 {
+			t.Errorf("%s: %d alerts, want 2: one for each order", p.path, after.Head-before.Head)
+		}
+		body := p.body(number, 100)
+		s.do("POST", p.path, body+" ", p.sign(body)...).want(t, p.path+" tampered", 401, "")
+		s.do("POST", p.path, body).want(t, p.path+" unsigned", 401, "")
+		s.do("GET", p.path, "").want(t, "GET "+p.path, 405, "method_not_allowed")
+	}
+	s.do("POST", "pay/wechat", "{}").want(t, "a provider that is not configured", 404, "not_found")
+	s.do("GET", "pay/wechat", "").want(t, "GET of one that is not", 404, "not_found")
+	metrics := s.do("GET", "metrics", "").body
+	for _, want := range []string{`doorbell_callbacks_rejected_total{provider="stripe",reason="header_missing"} 1`, `doorbell_callbacks_rejected_total{provider="webhook",reason="signature"} 1`} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+}
