@@ -72,7 +72,7 @@ days:
 # in testdata/fuzz and runs with the tests.
 FUZZTIME ?= 5s
 fuzz:
-	@for pkg in ./internal/doorbell ./internal/config ./handlers; do \
+	@for pkg in ./internal/doorbell ./internal/config ./internal/payment ./handlers; do \
 		for name in $$(grep -ho '^func Fuzz[A-Za-z]*' $$pkg/*_test.go | cut -c6-); do \
 			echo "fuzz $$pkg $$name $(FUZZTIME)"; \
 			$(GO) test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) $$pkg | grep -E 'elapsed|FAIL|panic|---|^ ' | tail -20; \

@@ -4,6 +4,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"doorbell/transport/transporttest"
 )
 
 // slowest is how long catching up may take in make test: three times the goal
@@ -43,6 +45,8 @@ func TestRestoreUnderConsoles(t *testing.T) {
 	s.run("backup", "b.db")
 	s.run("simulate", "--orders", "4", "--pause", "0s")
 	eventually(t, "seven alerts", func() bool { return len(online.counts().Shown) == 7 })
+	token := s.token("console", "--shops", "1")
+	_, had := s.call("GET", "api/v1/alerts?shop=1", token, nil) // by consoles that are off until all is over
 	s.stop(syscall.SIGTERM)
 	if out := s.run("restore", "b.db"); out == "" {
 		t.Error("restore says nothing")
@@ -57,7 +61,19 @@ func TestRestoreUnderConsoles(t *testing.T) {
 	if want := "1:1,1:2,1:3,1:4,1:5,1:6,1:7,1:8,1:9"; keys != want {
 		t.Errorf("the page shows %s, want %s", keys, want)
 	}
-	_, got := s.call("GET", "api/v1/alerts?shop=1&limit=500", s.token("console", "--shops", "1"), nil)
+	for _, tr := range transporttest.Transports() {
+		offline, err := tr.Dial(s.base, transporttest.Dial{Token: token, Query: "after=" + had["cursor"].(string)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"hello", "reset"} {
+			if m, err := offline.Next(); err != nil || m.Event != want || want == "reset" && (m.Reason != "epoch" || m.Cursor == had["cursor"]) {
+				t.Errorf("%s comes back with a cursor of the log that was: got %s, %v; want %s", tr.Name, m.Raw, err, want)
+			}
+		}
+		offline.Close()
+	}
+	_, got := s.call("GET", "api/v1/alerts?shop=1&limit=500", token, nil)
 	contents := map[string]bool{}
 	for _, a := range got["alerts"].([]any) {
 		contents[a.(map[string]any)["content"].(string)] = true
