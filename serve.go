@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"strconv"
 	"time"
@@ -61,8 +60,18 @@ func serve(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("server.addr %s: %w", cfg.Server.Addr, err), a.store.Close())
 	}
-	return a.run(ctx, ln, out)
+	listeners := listeners{consoles: ln}
+	if addr := cfg.Pay.Addr; addr != "" {
+		if listeners.callbacks, err = (&net.ListenConfig{}).Listen(ctx, "tcp", addr); err != nil {
+			return errors.Join(fmt.Errorf("pay.addr %s: %w", addr, err), ln.Close(), a.store.Close())
+		}
+	}
+	return a.run(ctx, listeners, out)
 }
+
+// listeners are the sockets of a server: callbacks may be nil, and then come in
+// where the consoles do, as they may in any case.
+type listeners struct{ consoles, callbacks net.Listener }
 
 // listen takes the socket that systemd hands over (sd_listen_fds(3): the first
 // is descriptor 3), else opens addr. A socket that outlives the process keeps
@@ -245,14 +254,13 @@ func weChatAccount(cfg config.Config) (*payment.Account, error) {
 	return &account, nil
 }
 
-// run serves on ln until ctx ends, then stops in the reverse order: not ready,
+// run serves on l until ctx ends, then stops in the reverse order: not ready,
 // the consoles told bye, HTTP, the store last.
-func (a *app) run(ctx context.Context, ln net.Listener, out io.Writer) error {
-	server := &http.Server{
-		Handler: a.edge, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+func (a *app) run(ctx context.Context, l listeners, out io.Writer) error {
+	fronts := []*front{newFront(l.consoles, a.edge, a.log)}
+	if l.callbacks != nil {
+		fronts = append(fronts, newFront(l.callbacks, a.edge.Callbacks(), a.log))
 	}
-	arriving := watchArrivals(server)
 	lasting := context.WithoutCancel(ctx)
 	storeCtx, stopStore := context.WithCancel(lasting)
 	hubCtx, stopHub := context.WithCancel(lasting)
@@ -261,30 +269,18 @@ func (a *app) run(ctx context.Context, ln net.Listener, out io.Writer) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.store.Run(storeCtx) })
 	g.Go(func() error { return a.hub.Run(hubCtx) })
-	accepting := make(chan struct{})
-	g.Go(func() error {
-		defer close(accepting)
-		if err := server.Serve(boundedListener{ln}); ctx.Err() == nil || !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		return nil
-	})
+	for _, f := range fronts {
+		g.Go(func() error { return f.serve(ctx) })
+	}
 	g.Go(func() error { return a.prune(ctx) })
 	if a.announce != nil {
 		g.Go(func() error { return a.announce.run(ctx) })
 	}
-	g.Go(func() error { return a.startScreen(ctx, ln.Addr(), out) })
+	g.Go(func() error { return a.startScreen(ctx, l.consoles.Addr(), out) })
 	g.Go(func() error {
 		<-ctx.Done()
 		a.log.InfoContext(lasting, "stopping")
-		err := a.stop(lasting, server, func(ctx context.Context) error {
-			// Shutdown cuts a callback that has just arrived. So accepting ends
-			// first, and what was accepted reaches its handler.
-			err := ln.Close()
-			<-accepting
-			arriving.settle(ctx)
-			return err
-		})
+		err := a.stop(lasting, fronts)
 		stopHub()
 		stopStore()
 		return err
@@ -294,16 +290,24 @@ func (a *app) run(ctx context.Context, ln net.Listener, out io.Writer) error {
 	return err
 }
 
-func (a *app) stop(ctx context.Context, server *http.Server, endAccepting func(context.Context) error) error {
+func (a *app) stop(ctx context.Context, fronts []*front) error {
 	a.edge.Drain()
-	for _, step := range []func(context.Context) error{a.hub.Shutdown, a.ws.Shutdown, a.sse.Shutdown, endAccepting, server.Shutdown} {
+	steps := []func(context.Context) error{a.hub.Shutdown, a.ws.Shutdown, a.sse.Shutdown}
+	for _, f := range fronts {
+		steps = append(steps, f.endAccepting, f.server.Shutdown)
+	}
+	for _, step := range steps {
 		ctx, cancel := context.WithTimeout(ctx, stopWait)
 		if err := step(ctx); err != nil {
 			a.log.WarnContext(ctx, "stopping took too long", "error", err)
 		}
 		cancel()
 	}
-	return server.Close()
+	var errs []error
+	for _, f := range fronts {
+		errs = append(errs, f.server.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // boundedListener bounds each connection's send buffer.

@@ -211,7 +211,7 @@ func (s *simulation) serve(rng *rand.Rand, begun chan struct{}) {
 		}
 		ended := make(chan error, 1)
 		ln := s.net.listen()
-		go func() { ended <- a.run(ctx, ln, io.Discard) }()
+		go func() { ended <- a.run(ctx, listeners{consoles: ln}, io.Discard) }()
 		if life == 0 {
 			close(begun)
 		}

@@ -197,3 +197,46 @@ func TestStopUnderLoad(t *testing.T) {
 		t.Errorf("%d alerts after the restart, want 20", len(got["alerts"].([]any)))
 	}
 }
+
+// TestPayAddr: callbacks have a port of their own, where nothing else answers.
+func TestPayAddr(t *testing.T) {
+	addr := freeAddr(t)
+	s := startServer(t, "DOORBELL_PAY_ADDR="+addr)
+	platform, err := wechatsim.Load(s.data())
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, answer := s.call("POST", "api/v1/orders", s.token("service", "--shops", "1"), map[string]any{"number": "P-1", "shopId": 1, "userId": 1, "amount": 100})
+	if status != http.StatusCreated {
+		t.Fatalf("%d %v", status, answer)
+	}
+	c, err := platform.Sign(wechatsim.Notice{Content: platform.Payment("P-1", "T-1", 100)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, base := range []string{"http://" + addr + "/", s.base} { // the second one is a repeat
+		req, err := c.Request(base + "pay/wechat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := wechatsim.Answer(res); err != nil {
+			t.Errorf("%s: %v", base, err)
+		}
+	}
+	res, err := http.Get("http://" + addr + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // not read
+	if res.StatusCode != http.StatusNotFound {
+		t.Errorf("the console at pay.addr: %d, want 404", res.StatusCode)
+	}
+	_, got := s.call("GET", "api/v1/alerts?shop=1", s.token("console", "--shops", "1"), nil)
+	if n := len(got["alerts"].([]any)); n != 1 {
+		t.Errorf("%d alerts, want 1", n)
+	}
+}

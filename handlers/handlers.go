@@ -90,8 +90,14 @@ type edge struct {
 // Server is the HTTP edge as main runs it.
 type Server struct {
 	http.Handler
-	edge *edge
+	callbacks http.Handler
+	edge      *edge
 }
+
+// Callbacks has the providers' routes, /healthz and /readyz, and nothing else:
+// for a listener of their own, which a flood of consoles does not reach and a
+// tunnel may expose whole.
+func (s *Server) Callbacks() http.Handler { return s.callbacks }
 
 // Drain makes /readyz say no.
 func (s *Server) Drain() { s.edge.draining.Store(true) }
@@ -104,8 +110,32 @@ func New(o Options) (*Server, error) {
 		h.proxies = append(h.proxies, prefix(p))
 	}
 	h.metrics = newMetrics(h)
+	all, err := h.engine()
+	if err != nil {
+		return nil, err
+	}
+	root := all.Group(strings.TrimSuffix(o.BasePath, "/"))
+	h.streams(root)
+	h.api(root)
+	h.callbacks(root)
+	h.pages(root)
+	h.health(root)
+	h.operations(root)
+	h.preflights(all)
+	paying, err := h.engine()
+	if err != nil {
+		return nil, err
+	}
+	root = paying.Group(strings.TrimSuffix(o.BasePath, "/"))
+	h.callbacks(root)
+	h.health(root)
+	return &Server{Handler: all, callbacks: paying, edge: h}, nil
+}
+
+// engine is a router without routes.
+func (h *edge) engine() (*gin.Engine, error) {
 	r := gin.New()
-	if err := r.SetTrustedProxies(o.TrustedProxies); err != nil {
+	if err := r.SetTrustedProxies(h.TrustedProxies); err != nil {
 		return nil, err
 	}
 	r.HandleMethodNotAllowed = true
@@ -116,14 +146,7 @@ func New(o Options) (*Server, error) {
 		return doorbell.Refuse(doorbell.NotFound, "There is nothing here.", "没有这个地址。")
 	}))
 	r.NoMethod(h.answer(h.wrongMethod))
-	root := r.Group(strings.TrimSuffix(o.BasePath, "/"))
-	h.streams(root)
-	h.api(root)
-	h.callbacks(root)
-	h.pages(root)
-	h.operations(root)
-	h.preflights(r)
-	return &Server{Handler: r, edge: h}, nil
+	return r, nil
 }
 
 func (h *edge) wrongMethod(c *gin.Context) error {

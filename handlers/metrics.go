@@ -58,8 +58,8 @@ func (l live) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// operations has what watches the server.
-func (h *edge) operations(root *gin.RouterGroup) {
+// health has what asks whether the server is there.
+func (h *edge) health(root *gin.RouterGroup) {
 	root.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
 	root.GET("/readyz", h.answer(func(c *gin.Context) error {
 		if h.draining.Load() {
@@ -71,6 +71,10 @@ func (h *edge) operations(root *gin.RouterGroup) {
 		c.String(http.StatusOK, "ready\n")
 		return nil
 	}))
+}
+
+// operations has what watches the server.
+func (h *edge) operations(root *gin.RouterGroup) {
 	serve := promhttp.HandlerFor(h.metrics.registry, promhttp.HandlerOpts{})
 	root.GET("/metrics", h.answer(func(c *gin.Context) error {
 		if !direct(c.Request) {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -96,5 +97,31 @@ func TestOtherProviders(t *testing.T) {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics lack %s", want)
 		}
+	}
+}
+
+// TestCallbacksAlone: the listener of their own has the providers' routes and
+// nothing else.
+func TestCallbacksAlone(t *testing.T) {
+	s := newServer(t)
+	hs := httptest.NewServer(s.edge.Callbacks())
+	t.Cleanup(hs.Close)
+	whole := s.url
+	s.as(s.token(doorbell.RoleService, "backend", 1), "POST", "api/v1/orders", `{"number":"A-1","shopId":1,"userId":7,"amount":100}`).want(t, "order", 201, "")
+	s.url = hs.URL + "/"
+	s.pay("A-1", 100).want(t, "a callback", 204, "")
+	s.do("POST", "pay/wechat", "{}").want(t, "a forgery", 401, "")
+	s.do("GET", "pay/wechat", "").want(t, "GET", 405, "method_not_allowed")
+	s.do("GET", "readyz", "").want(t, "readyz", 200, "")
+	token := s.token(doorbell.RoleAdmin, "root", 1)
+	for _, path := range []string{"", "demo", "client.js", "events", "poll?wait=0", "ws", "metrics", "api/v1/me", "api/v1/alerts?shop=1", "user/order/reminder/1"} {
+		s.as(token, "GET", path, "").want(t, "GET /"+path, 404, "not_found")
+	}
+	for _, path := range []string{"login", "api/v1/orders", "api/v1/tokens"} {
+		s.as(token, "POST", path, "{}").want(t, "POST /"+path, 404, "not_found")
+	}
+	s.url = whole
+	if _, at := s.position(1); at.Head != 1 {
+		t.Errorf("%d alerts, want 1", at.Head)
 	}
 }

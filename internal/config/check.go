@@ -138,6 +138,14 @@ func (c Config) checkShops(bad report) {
 
 func (c Config) checkPay(bad report) {
 	w := c.Pay.WeChat
+	if addr := c.Pay.Addr; addr != "" {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			bad("pay.addr", "want HOST:PORT, say 127.0.0.1:8081: %v", err)
+		}
+		if addr == c.Server.Addr {
+			bad("pay.addr", "is server.addr; leave it empty, or give callbacks a port of their own")
+		}
+	}
 	if c.Pay.Trial && c.Pay.Configured() {
 		bad("pay.trial", "the simulator's key must verify nothing beside a real one; remove pay.trial, or the provider")
 	}
@@ -165,8 +173,10 @@ func (c Config) checkPay(bad report) {
 }
 
 // Loopback reports whether only this machine can reach the server.
-func (c Config) Loopback() bool {
-	host, _, err := net.SplitHostPort(c.Server.Addr)
+func (c Config) Loopback() bool { return onLoopback(c.Server.Addr) }
+
+func onLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return false
 	}
@@ -183,7 +193,8 @@ func (c Config) OnTrial() bool {
 	if c.Pay.Configured() {
 		return false
 	}
-	return c.Pay.Trial || c.Loopback() && len(c.Server.TrustedProxies) == 0
+	reachable := !c.Loopback() || c.Pay.Addr != "" && !onLoopback(c.Pay.Addr)
+	return c.Pay.Trial || !reachable && len(c.Server.TrustedProxies) == 0
 }
 
 // Location is time.zone, or the machine's.

@@ -140,6 +140,7 @@ type Log struct {
 // Pay is whose callbacks count.
 type Pay struct {
 	Trial   bool    `yaml:"trial"`
+	Addr    string  `yaml:"addr"` // empty: callbacks come in at server.addr alone
 	WeChat  WeChat  `yaml:"wechat"`
 	Stripe  Secrets `yaml:"stripe"`
 	Webhook Secrets `yaml:"webhook"`
