@@ -9,9 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +23,7 @@ import (
 	"doorbell/internal/payment/wechatsim"
 	"doorbell/internal/store"
 	"doorbell/transport"
+	"doorbell/transport/transporttest"
 )
 
 // raceDetector is set by race_test.go.
@@ -42,20 +41,7 @@ func TestSimulatedDays(t *testing.T) {
 		// thread of the bubble).
 		t.Skip("make days runs it without the race detector")
 	}
-	days := 1
-	if text := os.Getenv("DOORBELL_TEST_DAYS"); text != "" {
-		var err error
-		if days, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("DOORBELL_TEST_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
+	days, seed := transporttest.Size(t, "DOORBELL_TEST_DAYS", 1), transporttest.Seed(t)
 	const stretch = 3 // days in one life of a database
 	for begin := 0; begin < days; begin += stretch {
 		own := seed + uint64(begin/stretch)

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"doorbell/transport/transporttest"
 )
 
 // jumper lets a process's clock be set: a Go program reads it without libc, so
@@ -100,10 +102,10 @@ func (s *server) jump(d time.Duration) {
 // is wrong by more than WeChat Pay's five minutes no callback can be told from
 // a replay, so they are refused, loudly, and taken when they come again.
 func TestClockJumps(t *testing.T) {
-	rng := seeded(t)
+	rng := transporttest.Seeded(t)
 	s := startBinary(t, buildJumper(t))
 	w := loadOn(t, s, 4, 8, rng, func(s *server) string { return s.base })
-	jumps := size(t, "DOORBELL_TEST_JUMPS", 30)
+	jumps := transporttest.Size(t, "DOORBELL_TEST_JUMPS", 30)
 	for range jumps {
 		off := time.Duration(rng.Int64N(int64(8*time.Minute))) - 4*time.Minute
 		if rng.IntN(2) == 0 {

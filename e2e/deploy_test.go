@@ -16,8 +16,8 @@ import (
 // TestRollingRestarts replaces the server again and again under load, with the
 // listening socket handed over as systemd does: no callback is refused.
 func TestRollingRestarts(t *testing.T) {
-	rng := seeded(t)
-	restarts := size(t, "DOORBELL_TEST_RESTARTS", 10)
+	rng := transporttest.Seeded(t)
+	restarts := transporttest.Size(t, "DOORBELL_TEST_RESTARTS", 10)
 	bin, err := plainBinary()
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +132,7 @@ func (c *crowd) have(seq int64) bool {
 
 // TestStorm: all consoles come back at once after a restart and catch up.
 func TestStorm(t *testing.T) {
-	consoles := size(t, "DOORBELL_TEST_STORM", 3000)
+	consoles := transporttest.Size(t, "DOORBELL_TEST_STORM", 3000)
 	bin, err := plainBinary()
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +147,7 @@ func TestStorm(t *testing.T) {
 	s.run("simulate", "--orders", "5", "--pause", "0s")
 	eventually(t, "all consoles are back and have caught up", func() bool { return c.have(10) })
 	took := time.Since(began)
-	if limit := time.Duration(size(t, "DOORBELL_TEST_STORM_S", 30)) * time.Second; took > limit {
+	if limit := time.Duration(transporttest.Size(t, "DOORBELL_TEST_STORM_S", 30)) * time.Second; took > limit {
 		t.Errorf("%d consoles took %v, want at most %v", consoles, took, limit)
 	}
 	if n := c.gaps.Load(); n > 0 {

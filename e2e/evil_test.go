@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"doorbell/internal/payment/wechatsim"
+	"doorbell/transport/transporttest"
 )
 
 // evil is a client that keeps a connection busy on purpose.
@@ -27,8 +28,8 @@ type evil struct {
 // TestEvilHTTP: clients that send and read as slowly as they can, and floods
 // of forgeries and bad tokens, hold up no callback; the slow are cut.
 func TestEvilHTTP(t *testing.T) {
-	rng := seeded(t)
-	each := size(t, "DOORBELL_TEST_EVIL", 25) // connections of each kind
+	rng := transporttest.Seeded(t)
+	each := transporttest.Size(t, "DOORBELL_TEST_EVIL", 25) // connections of each kind
 	w := newWorld(t, 4, 4, rng)
 	fat := strings.Repeat("x", 500)
 	for i := range 500 { // an answer that no socket buffer holds

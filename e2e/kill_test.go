@@ -12,13 +12,13 @@ import (
 // of 3 s; make long holds the goal itself.
 func slowest(t *testing.T) time.Duration {
 	t.Helper()
-	return time.Duration(size(t, "DOORBELL_TEST_CATCHUP_S", 9)) * time.Second
+	return time.Duration(transporttest.Size(t, "DOORBELL_TEST_CATCHUP_S", 9)) * time.Second
 }
 
 // TestKillNine kills the server at random moments under load.
 func TestKillNine(t *testing.T) {
-	rng := seeded(t)
-	kills := size(t, "DOORBELL_TEST_KILLS", 30)
+	rng := transporttest.Seeded(t)
+	kills := transporttest.Size(t, "DOORBELL_TEST_KILLS", 30)
 	w := newWorld(t, 6, 8, rng)
 	var worst time.Duration
 	for range kills {

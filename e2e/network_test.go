@@ -10,6 +10,8 @@ import (
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"doorbell/transport/transporttest"
 )
 
 // fault is one thing that a network does.
@@ -33,8 +35,8 @@ var networkFaults = []fault{
 // TestNetworkFaults lets the network between consoles and server misbehave at
 // random; the payments go straight to the server.
 func TestNetworkFaults(t *testing.T) {
-	rng := seeded(t)
-	faults := size(t, "DOORBELL_TEST_FAULTS", 60)
+	rng := transporttest.Seeded(t)
+	faults := transporttest.Size(t, "DOORBELL_TEST_FAULTS", 60)
 	bin, err := plainBinary()
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"doorbell/transport/transporttest"
 )
 
 const (
@@ -76,8 +78,8 @@ func (d *disk) cut() {
 // TestPowerCut cuts the power of the server's disk at random moments under
 // load, the first time right after the first start.
 func TestPowerCut(t *testing.T) {
-	rng := seeded(t)
-	cuts := size(t, "DOORBELL_TEST_CUTS", 10)
+	rng := transporttest.Seeded(t)
+	cuts := transporttest.Size(t, "DOORBELL_TEST_CUTS", 10)
 	d := newDisk(t)
 	w := newWorld(t, 6, 8, rng, "DOORBELL_DATABASE_URL=sqlite://"+filepath.Join(d.dir, "data", "doorbell.db"))
 	var worst time.Duration

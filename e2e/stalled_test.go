@@ -141,7 +141,7 @@ func TestStalledConsoles(t *testing.T) {
 	// The goal is 10 % or 5 ms, for a machine with nothing else to do (make
 	// long). Here other packages' tests run beside: a console that holds up
 	// others does so by seconds.
-	percent := size(t, "DOORBELL_TEST_STALLED_PERCENT", 1000)
+	percent := transporttest.Size(t, "DOORBELL_TEST_STALLED_PERCENT", 1000)
 	limit := alone + max(alone/100, 500*time.Microsecond)*time.Duration(percent)
 	total := 0
 	for _, n := range []int{1, 10, 100} {

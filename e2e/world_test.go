@@ -9,10 +9,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -32,38 +30,6 @@ var plainBinary = sync.OnceValues(func() (string, error) {
 	}
 	return file, nil
 })
-
-// size is how much of a fault a run does: the short size, or what the variable
-// says (make long).
-func size(t *testing.T, variable string, short int) int {
-	t.Helper()
-	if text := os.Getenv(variable); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			t.Fatalf("%s: %v", variable, err)
-		}
-		return n
-	}
-	return short
-}
-
-// seeded is the run's randomness; a failure prints the seed that replays it.
-func seeded(t *testing.T) *rand.Rand {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("DOORBELL_TEST_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("replay with DOORBELL_TEST_SEED=%d", seed)
-		}
-	})
-	return rand.New(rand.NewPCG(seed, 1))
-}
 
 // world is a server under load: senders that retry as WeChat Pay does, and
 // consoles on all transports. At its end three lists are held against each

@@ -8,46 +8,14 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/transport/transporttest"
 )
-
-// times is how often a test does its thing: the short size, or what the
-// variable says (make long).
-func times(t *testing.T, variable string, short int) int {
-	t.Helper()
-	if text := os.Getenv(variable); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			t.Fatalf("%s: %v", variable, err)
-		}
-		return n
-	}
-	return short
-}
-
-// seed is the test's randomness; a failure prints what replays it.
-func seed(t *testing.T) *rand.Rand {
-	t.Helper()
-	n := uint64(time.Now().UnixNano())
-	if text := os.Getenv("DOORBELL_TEST_SEED"); text != "" {
-		var err error
-		if n, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("replay with DOORBELL_TEST_SEED=%d", n)
-		}
-	})
-	return rand.New(rand.NewPCG(n, 1))
-}
 
 // openFiles counts this process's descriptors.
 func openFiles(t *testing.T) int {
@@ -63,9 +31,9 @@ func openFiles(t *testing.T) int {
 // goroutines, the descriptors, the sessions and the feeds' members come back to
 // where they were.
 func TestNothingLeaks(t *testing.T) {
-	rng := seed(t)
+	rng := transporttest.Seeded(t)
 	s := newServerThatCuts(t, 2*time.Second)
-	cycles := times(t, "DOORBELL_TEST_CYCLES", 10000)
+	cycles := transporttest.Size(t, "DOORBELL_TEST_CYCLES", 10000)
 	token := s.token(doorbell.RoleConsole, "till", 1)
 	s.raise(1, doorbell.NewOrder, 1, "x")
 	s.abandonMany(rng, 500, token) // opens what stays open: the database's connections

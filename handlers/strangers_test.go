@@ -37,7 +37,7 @@ type stranger struct {
 func TestOtherShops(t *testing.T) {
 	s := newServer(t)
 	p := intrude(t, s)
-	probes := times(t, "DOORBELL_TEST_PROBES", 50000)
+	probes := transporttest.Size(t, "DOORBELL_TEST_PROBES", 50000)
 	statuses := map[int]int{}
 	for i := range probes {
 		method, path, body, header := p.probe()
@@ -89,7 +89,7 @@ func intrude(t *testing.T, s *testServer) *stranger {
 	s.as(backend, "POST", "api/v1/orders", `{"number":"mine","shopId":1,"userId":7,"amount":100}`).want(t, "own order", 201, "")
 	s.pay("mine", 100)
 	epoch, _ := s.position(1)
-	p := &stranger{s: s, rng: seed(t), epoch: epoch}
+	p := &stranger{s: s, rng: transporttest.Seeded(t), epoch: epoch}
 	p.tokens = []string{
 		s.token(doorbell.RoleConsole, "till", 1), s.token(doorbell.RoleService, "shop-1", 1), s.token(doorbell.RoleCustomer, "7", 1),
 		s.token(doorbell.RoleConsole, secret[:6], 1), "", "nonsense",
