@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -63,7 +64,7 @@ func TestTrialKeyEndsWithARealOne(t *testing.T) {
 		if strings.Contains(s.out.String(), "on trial") {
 			t.Errorf("%s: the start screen says trial", name)
 		}
-		for _, n := range []wechatsim.Notice{{}, {Serial: strings.ToUpper(simulator.Certificate.SerialNumber.Text(16))}} {
+		for _, n := range []wechatsim.Notice{{}, {Serial: fmt.Sprintf("%X", simulator.Certificate.SerialNumber.Bytes())}} {
 			if status := send(n); status != http.StatusUnauthorized && status != http.StatusNotFound {
 				t.Errorf("%s: the simulator's callback got %d", name, status)
 			}

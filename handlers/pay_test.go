@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -168,7 +169,9 @@ func (s *testServer) tampered(t *testing.T, content any) {
 
 func TestGenuineByCertificateAndByPublicKey(t *testing.T) {
 	s := newServer(t)
-	for number, serial := range map[string]string{"A-1": s.platform.KeyID, "A-2": strings.ToUpper(s.platform.Certificate.SerialNumber.Text(16))} {
+	// Whole bytes: one serial in sixteen begins with a zero.
+	certificate := fmt.Sprintf("%X", s.platform.Certificate.SerialNumber.Bytes())
+	for number, serial := range map[string]string{"A-1": s.platform.KeyID, "A-2": certificate} {
 		s.order(number, 100)
 		s.send("notify/paySuccess", wechatsim.Notice{Content: s.platform.Payment(number, "T"+number, 100), Serial: serial}).want(t, serial, 204, "")
 	}
