@@ -16,7 +16,7 @@ var layers = map[string][]string{
 	"doorbell": {
 		"doorbell/handlers", "doorbell/static", "doorbell/transport", "doorbell/transport/poll", "doorbell/transport/sse", "doorbell/transport/ws",
 		"doorbell/internal/auth", "doorbell/internal/client", "doorbell/internal/config", "doorbell/internal/doorbell", "doorbell/internal/payment",
-		"doorbell/internal/payment/wechatsim", "doorbell/internal/store",
+		"doorbell/internal/payment/paysim", "doorbell/internal/store",
 	},
 	"doorbell/handlers":                   {"doorbell/internal/auth", "doorbell/internal/doorbell", "doorbell/internal/payment", "doorbell/static", "doorbell/transport"},
 	"doorbell/transport":                  {"doorbell/internal/doorbell"},
@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"doorbell/transport/transporttest":    {},
 	"doorbell/internal/store":             {"doorbell/internal/doorbell", "doorbell/internal/safefile"},
 	"doorbell/internal/payment":           {"doorbell/internal/doorbell"},
-	"doorbell/internal/payment/wechatsim": {"doorbell/internal/doorbell", "doorbell/internal/payment", "doorbell/internal/safefile"},
+	"doorbell/internal/payment/paysim": {"doorbell/internal/doorbell", "doorbell/internal/payment", "doorbell/internal/safefile"},
 	"doorbell/internal/auth":              {"doorbell/internal/doorbell", "doorbell/internal/safefile"},
 	"doorbell/internal/client":            {"doorbell/internal/doorbell"},
 	"doorbell/internal/config":            {},

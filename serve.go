@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,8 +20,8 @@ import (
 	"doorbell/internal/auth"
 	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
+	"doorbell/internal/hooks"
 	"doorbell/internal/payment"
-	"doorbell/internal/payment/wechatsim"
 	"doorbell/internal/store"
 	"doorbell/static"
 	"doorbell/transport"
@@ -97,6 +99,12 @@ type app struct {
 	edge     *handlers.Server
 	logins   *auth.Logins
 	announce *announcer // nil: off
+
+	service    *doorbell.Service
+	gates      map[string]*payment.Gate // by provider
+	reconciler *payment.Reconciler
+	hooks      *hooks.Sender
+	unheard    atomic.Int64 // alerts that nobody heard in time
 }
 
 // seams are where a simulation steps in between the parts; what is nil is left
@@ -108,11 +116,8 @@ type seams struct {
 
 // build makes all parts and starts none of them.
 func build(ctx context.Context, cfg config.Config, log *slog.Logger, s seams) (*app, error) {
-	a := &app{cfg: cfg, log: log}
-	texts, err := doorbell.ParseTexts(map[doorbell.Type]string{
-		doorbell.NewOrder: cfg.Alerts.Text.NewOrder, doorbell.Reminder: cfg.Alerts.Text.Reminder,
-		doorbell.TakenCare: cfg.Alerts.Text.TakenCare, doorbell.CalledOff: cfg.Alerts.Text.CalledOff,
-	})
+	a := &app{cfg: cfg, log: log, gates: map[string]*payment.Gate{}}
+	rules, err := rulesOf(cfg)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -120,7 +125,14 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, s seams) (*
 		return nil, usageError{err}
 	}
 	// What the settings alone can get wrong is found by now; the rest makes files.
-	gates, err := newGates(cfg)
+	verifiers, err := loadVerifiers(cfg)
+	if err != nil {
+		return nil, err
+	}
+	for provider, v := range verifiers {
+		a.gates[provider] = payment.NewGate(v)
+	}
+	queriers, err := loadQueriers(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +140,7 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, s seams) (*
 	if err != nil {
 		return nil, err
 	}
-	publish := func(alerts []doorbell.Alert) { a.hub.Deliver(alerts) }
+	publish := func(alerts []doorbell.Alert) { a.hub.Deliver(alerts); a.hooks.Wake() }
 	if s.publish != nil {
 		publish = func(alerts []doorbell.Alert) { s.publish(alerts, a.hub.Deliver) }
 	}
@@ -144,18 +156,39 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, s seams) (*
 		Log: records, Logger: log, Version: version(), Heartbeat: cfg.Stream.Heartbeat, LogText: cfg.Log.ClientText, Renew: a.logins.Until,
 	})
 	a.ws, a.sse = ws.New(cfg.Stream.WriteTimeout), sse.New(cfg.Stream.WriteTimeout)
-	rules := doorbell.Rules{Texts: texts, Trial: cfg.OnTrial(), Reminders: doorbell.ReminderRules{Interval: cfg.Reminder.Interval}}
-	for _, s := range cfg.Reminder.Statuses {
-		rules.Reminders.Statuses = append(rules.Reminders.Statuses, doorbell.Status(s))
+	a.service = doorbell.NewService(a.store, rules, log)
+	node := "node-" + rand.Text()[:12]
+	if a.hooks, err = newHooks(cfg, a.store, node, log); err != nil {
+		return nil, errors.Join(err, a.store.Close())
 	}
-	a.edge, err = a.newEdge(doorbell.NewService(a.store, rules, log), tokens, gates) //nolint:contextcheck // each request has its own
+	a.reconciler = payment.NewReconciler(payment.ReconcilerOptions{
+		Queriers: queriers, Book: a.store, Take: a.service.TakeNotice, Log: log, Node: node,
+		After: cfg.Pay.Reconcile.After, Until: cfg.Pay.Reconcile.Until,
+	})
+	a.edge, err = a.newEdge(tokens) //nolint:contextcheck // each request has its own
 	if err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}
 	return a, nil
 }
 
-func (a *app) newEdge(service *doorbell.Service, tokens *auth.Tokens, gates map[string]*payment.Gate) (*handlers.Server, error) {
+// rulesOf is what the settings decide.
+func rulesOf(cfg config.Config) (doorbell.Rules, error) {
+	texts, err := doorbell.ParseTexts(map[doorbell.Type]string{
+		doorbell.NewOrder: cfg.Alerts.Text.NewOrder, doorbell.Reminder: cfg.Alerts.Text.Reminder,
+		doorbell.TakenCare: cfg.Alerts.Text.TakenCare, doorbell.CalledOff: cfg.Alerts.Text.CalledOff,
+	})
+	rules := doorbell.Rules{
+		Texts: texts, Trial: cfg.OnTrial(), Hooks: hookRules(cfg.Webhooks),
+		Reminders: doorbell.ReminderRules{Interval: cfg.Reminder.Interval},
+	}
+	for _, s := range cfg.Reminder.Statuses {
+		rules.Reminders.Statuses = append(rules.Reminders.Statuses, doorbell.Status(s))
+	}
+	return rules, err
+}
+
+func (a *app) newEdge(tokens *auth.Tokens) (*handlers.Server, error) {
 	cfg := a.cfg
 	names := map[doorbell.ShopID]string{}
 	for _, s := range cfg.Shops {
@@ -168,7 +201,8 @@ func (a *app) newEdge(service *doorbell.Service, tokens *auth.Tokens, gates map[
 		page.Sounds = os.DirFS(cfg.Console.Sounds)
 	}
 	return handlers.New(handlers.Options{
-		Service: service, Shops: a.store, Hub: a.hub, Tokens: tokens, Logins: a.logins, Gates: gates, Ready: a.store.Check,
+		Service: a.service, Shops: a.store, Hub: a.hub, Tokens: tokens, Logins: a.logins, Gates: a.gates, Ready: a.store.Check,
+		Forward: map[string]bool{"wechat": cfg.Pay.WeChat.Forward != ""}, Series: a.series(),
 		Streams: handlers.Streams{WebSocket: a.ws.Serve, RefuseWebSocket: ws.Refuse, SSE: a.sse.Serve, Poll: poll.Serve},
 		Static:  fs.FS(static.Files), Log: a.log, Version: version(),
 		BasePath: cfg.Server.BasePath, PublicURL: cfg.Server.PublicURL, Origins: cfg.Auth.Origins,
@@ -192,68 +226,6 @@ func newTokens(ctx context.Context, cfg config.Config) (*auth.Tokens, error) {
 	}
 }
 
-// newGates verifies the callbacks of the configured providers; on trial those
-// of the simulator, and its in no other case.
-func newGates(cfg config.Config) (map[string]*payment.Gate, error) {
-	gates := map[string]*payment.Gate{}
-	account, err := weChatAccount(cfg)
-	if err != nil {
-		return nil, err
-	}
-	if account != nil {
-		v, err := payment.NewWeChat(*account)
-		if err != nil {
-			return nil, usageError{fmt.Errorf("pay.wechat: %w", err)}
-		}
-		gates["wechat"] = payment.NewGate(v)
-	}
-	if s := cfg.Pay.Stripe; len(s.Secrets) > 0 {
-		v, err := payment.NewStripe(s.Plain(), s.CheckAmount)
-		if err != nil {
-			return nil, usageError{fmt.Errorf("pay.stripe.secrets: %w", err)}
-		}
-		gates["stripe"] = payment.NewGate(v)
-	}
-	if s := cfg.Pay.Webhook; len(s.Secrets) > 0 {
-		v, err := payment.NewWebhook(s.Plain(), s.CheckAmount)
-		if err != nil {
-			return nil, usageError{fmt.Errorf("pay.webhook.secrets: %w", err)}
-		}
-		gates["webhook"] = payment.NewGate(v)
-	}
-	return gates, nil
-}
-
-// weChatAccount is the configured one, on trial the simulator's, else nil.
-func weChatAccount(cfg config.Config) (*payment.Account, error) {
-	w := cfg.Pay.WeChat
-	if cfg.OnTrial() {
-		platform, err := wechatsim.Ensure(dataDir(cfg))
-		if err != nil {
-			return nil, err
-		}
-		account := platform.Account()
-		account.CheckAmount = w.CheckAmount
-		return &account, nil
-	}
-	if !w.Configured() {
-		return nil, nil //nolint:nilnil // the route answers 404
-	}
-	account := payment.Account{
-		MchID: w.MchID, AppID: w.AppID, APIv3Key: string(w.APIv3Key), PublicKeyID: w.PublicKeyID, CheckAmount: w.CheckAmount,
-	}
-	var err error
-	if account.Certificates, err = payment.LoadCertificates(w.Certificates); err != nil {
-		return nil, usageError{fmt.Errorf("pay.wechat.certificates: %w", err)}
-	}
-	if w.PublicKey != "" {
-		if account.PublicKey, err = payment.LoadPublicKey(w.PublicKey); err != nil {
-			return nil, usageError{fmt.Errorf("pay.wechat.public_key: %w", err)}
-		}
-	}
-	return &account, nil
-}
-
 // run serves on l until ctx ends, then stops in the reverse order: not ready,
 // the consoles told bye, HTTP, the store last.
 func (a *app) run(ctx context.Context, l listeners, out io.Writer) error {
@@ -273,6 +245,10 @@ func (a *app) run(ctx context.Context, l listeners, out io.Writer) error {
 		g.Go(func() error { return f.serve(ctx) })
 	}
 	g.Go(func() error { return a.prune(ctx) })
+	g.Go(func() error { return a.tellUnheard(ctx) })
+	g.Go(func() error { return a.reloadKeys(ctx) })
+	g.Go(func() error { return a.reconciler.Run(ctx) })
+	g.Go(func() error { return a.hooks.Run(ctx) })
 	if a.announce != nil {
 		g.Go(func() error { return a.announce.run(ctx) })
 	}

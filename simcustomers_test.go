@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"doorbell/internal/doorbell"
-	"doorbell/internal/payment/wechatsim"
+	"doorbell/internal/payment/paysim"
 )
 
 // call makes one request and returns the status and the answer; 0 where the
@@ -133,7 +133,7 @@ func (s *simulation) order(shop int64, number string, rng *rand.Rand) {
 func (s *simulation) pay(number string) {
 	for _, wait := range wechatRetries {
 		time.Sleep(wait)
-		c, err := s.platform.Sign(wechatsim.Notice{Content: s.platform.Payment(number, "T"+number, 1250)})
+		c, err := s.platform.Sign(paysim.Notice{Content: s.platform.Payment(number, "T"+number, 1250)})
 		if err != nil {
 			s.model.fail("sign: %v", err)
 			return
@@ -149,7 +149,7 @@ func (s *simulation) pay(number string) {
 	s.model.fail("the callback for %s was never taken", number)
 }
 
-func (s *simulation) notify(c wechatsim.Callback) error {
+func (s *simulation) notify(c paysim.Callback) error {
 	req, err := c.Request("http://127.0.0.1:8080/pay/wechat")
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ func (s *simulation) notify(c wechatsim.Callback) error {
 	if err != nil {
 		return err
 	}
-	return wechatsim.Answer(res)
+	return paysim.Answer(s.platform, res)
 }
 
 // remind holds the answer against the interval. It returns when the last one

@@ -20,7 +20,7 @@ import (
 	"doorbell/internal/auth"
 	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
-	"doorbell/internal/payment/wechatsim"
+	"doorbell/internal/payment/paysim"
 	"doorbell/internal/store"
 	"doorbell/transport"
 	"doorbell/transport/transporttest"
@@ -75,7 +75,7 @@ type simulation struct {
 	until time.Time
 	logs  *bytes.Buffer
 
-	platform *wechatsim.Platform
+	platform *paysim.WeChat
 	tokens   *auth.Tokens
 	service  string
 	client   *http.Client
@@ -154,7 +154,7 @@ func lastLines(text string, n int) string {
 // credentials makes the secrets before the server does.
 func (s *simulation) credentials() error {
 	dir := dataDir(s.cfg)
-	platform, err := wechatsim.Ensure(dir)
+	providers, err := paysim.Ensure(dir)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (s *simulation) credentials() error {
 	if s.tokens, err = auth.NewHS256(secret); err != nil {
 		return err
 	}
-	s.platform = platform
+	s.platform = providers.WeChat
 	s.service, err = s.tokens.Issue(doorbell.Grant{
 		Subject: "backend", Role: doorbell.RoleService, Shops: doorbell.ShopSet{List: []doorbell.ShopID{1, 2, 3}}, Expires: time.Now().Add(8760 * time.Hour),
 	})

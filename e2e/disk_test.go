@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"doorbell/internal/payment/wechatsim"
+	"doorbell/internal/payment/paysim"
 )
 
 // TestFullDisk fills the server's disk: everything answers with a clear error,
@@ -43,12 +43,13 @@ func TestFullDisk(t *testing.T) {
 	if status != http.StatusServiceUnavailable || answer["code"] != "unavailable" || !strings.Contains(fmt.Sprint(answer["detail"]), "nothing was changed") {
 		t.Errorf("a full disk: %d %v, want 503 that says so", status, answer)
 	}
-	simulator, err := wechatsim.Load(data)
+	providers, err := paysim.Load(data)
 	if err != nil {
 		t.Fatal(err)
 	}
+	simulator := providers.WeChat
 	pay := func() int {
-		return s.callback(simulator, wechatsim.Notice{Content: simulator.Payment("D-1", "T1", 100)})
+		return s.callback(simulator, paysim.Notice{Content: simulator.Payment("D-1", "T1", 100)})
 	}
 	if paid := pay(); paid != http.StatusServiceUnavailable {
 		t.Errorf("a callback on a full disk: %d, want 503", paid)

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"doorbell/internal/payment/wechatsim"
+	"doorbell/internal/payment/paysim"
 	"doorbell/transport/transporttest"
 )
 
@@ -150,7 +150,7 @@ func (e evil) hold(addr string) (time.Duration, error) {
 func flood(w *world, until <-chan struct{}) {
 	client := &http.Client{Timeout: 5 * time.Second}
 	defer client.CloseIdleConnections()
-	forged, err := w.platform.Sign(wechatsim.Notice{Content: w.platform.Payment("FORGED", "TF", 1)})
+	forged, err := w.platform.Sign(paysim.Notice{Content: w.platform.Payment("FORGED", "TF", 1)})
 	if err != nil {
 		w.t.Error(err)
 		return

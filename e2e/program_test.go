@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"testing"
 
-	"doorbell/internal/payment/wechatsim"
+	"doorbell/internal/payment/paysim"
 )
 
 // TestTrialKeyEndsWithARealOne: what the simulator signs verifies on trial,
@@ -24,10 +24,11 @@ import (
 func TestTrialKeyEndsWithARealOne(t *testing.T) {
 	s := startServer(t)
 	s.run("simulate", "--pause", "0s")
-	simulator, err := wechatsim.Load(filepath.Join(s.dir, "data"))
+	providers, err := paysim.Load(filepath.Join(s.dir, "data"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	simulator := providers.WeChat
 	genuine, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +41,7 @@ func TestTrialKeyEndsWithARealOne(t *testing.T) {
 	if err := os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	send := func(n wechatsim.Notice) int {
+	send := func(n paysim.Notice) int {
 		t.Helper()
 		n.Content = simulator.Payment("A-1", "T1", 100)
 		return s.callback(simulator, n)
@@ -64,7 +65,7 @@ func TestTrialKeyEndsWithARealOne(t *testing.T) {
 		if strings.Contains(s.out.String(), "on trial") {
 			t.Errorf("%s: the start screen says trial", name)
 		}
-		for _, n := range []wechatsim.Notice{{}, {Serial: fmt.Sprintf("%X", simulator.Certificate.SerialNumber.Bytes())}} {
+		for _, n := range []paysim.Notice{{}, {Serial: fmt.Sprintf("%X", simulator.Certificate.SerialNumber.Bytes())}} {
 			if status := send(n); status != http.StatusUnauthorized && status != http.StatusNotFound {
 				t.Errorf("%s: the simulator's callback got %d", name, status)
 			}
@@ -76,13 +77,13 @@ func TestTrialKeyEndsWithARealOne(t *testing.T) {
 	s.stop(syscall.SIGTERM)
 	s.env = nil
 	s.start()
-	if status := send(wechatsim.Notice{}); status != http.StatusNoContent {
+	if status := send(paysim.Notice{}); status != http.StatusNoContent {
 		t.Errorf("on trial again: %d, want 204", status)
 	}
 }
 
 // callback sends what WeChat Pay would, once, and returns the answer's status.
-func (s *server) callback(p *wechatsim.Platform, n wechatsim.Notice) int {
+func (s *server) callback(p *paysim.WeChat, n paysim.Notice) int {
 	s.t.Helper()
 	c, err := p.Sign(n)
 	if err != nil {
@@ -203,15 +204,16 @@ func TestStopUnderLoad(t *testing.T) {
 func TestPayAddr(t *testing.T) {
 	addr := freeAddr(t)
 	s := startServer(t, "DOORBELL_PAY_ADDR="+addr)
-	platform, err := wechatsim.Load(s.data())
+	providers, err := paysim.Load(s.data())
 	if err != nil {
 		t.Fatal(err)
 	}
+	platform := providers.WeChat
 	status, answer := s.call("POST", "api/v1/orders", s.token("service", "--shops", "1"), map[string]any{"number": "P-1", "shopId": 1, "userId": 1, "amount": 100})
 	if status != http.StatusCreated {
 		t.Fatalf("%d %v", status, answer)
 	}
-	c, err := platform.Sign(wechatsim.Notice{Content: platform.Payment("P-1", "T-1", 100)})
+	c, err := platform.Sign(paysim.Notice{Content: platform.Payment("P-1", "T-1", 100)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +226,7 @@ func TestPayAddr(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := wechatsim.Answer(res); err != nil {
+		if err := paysim.Answer(platform, res); err != nil {
 			t.Errorf("%s: %v", base, err)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"doorbell/internal/payment/wechatsim"
+	"doorbell/internal/payment/paysim"
 	"doorbell/transport/transporttest"
 )
 
@@ -40,7 +40,7 @@ type world struct {
 	shops    []int64
 	service  string
 	console  string
-	platform *wechatsim.Platform
+	platform *paysim.WeChat
 	client   *http.Client
 
 	stopping context.Context //nolint:containedctx // the load's life
@@ -82,9 +82,11 @@ func loadOn(t *testing.T, s *server, senders, consoles int, rng *rand.Rand, base
 	}
 	w.service = w.s.token("service", "--shops", "1,2,3")
 	w.console = w.s.token("console", "--shops", "1,2,3")
-	if w.platform, err = wechatsim.Load(w.s.data()); err != nil {
+	providers, err := paysim.Load(w.s.data())
+	if err != nil {
 		t.Fatal(err)
 	}
+	w.platform = providers.WeChat
 	w.stopping, w.stopLoad = context.WithCancel(context.Background())
 	w.closing, w.stopAll = context.WithCancel(context.Background())
 	t.Cleanup(func() {
@@ -130,7 +132,7 @@ func (w *world) send(id int, rng *rand.Rand) {
 			ID int64 `json:"id"`
 		}
 		w.retry("api/v1/orders", order, &made)
-		c, err := w.platform.Sign(wechatsim.Notice{Content: w.platform.Payment(number, "T"+number, 100)})
+		c, err := w.platform.Sign(paysim.Notice{Content: w.platform.Payment(number, "T"+number, 100)})
 		if err != nil {
 			w.t.Error(err)
 			return
@@ -144,7 +146,7 @@ func (w *world) send(id int, rng *rand.Rand) {
 			power := w.power.Load()
 			res, err := w.client.Do(req)
 			if err == nil {
-				err = wechatsim.Answer(res)
+				err = paysim.Answer(w.platform, res)
 			}
 			if err == nil && !w.heard(power) {
 				err = errDark

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"doorbell/internal/payment"
-	"doorbell/internal/payment/wechatsim"
+	"doorbell/internal/payment/paysim"
 )
 
 // FuzzCallback signs whatever body comes: the verifier must neither panic nor
@@ -20,7 +20,7 @@ func FuzzCallback(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	good, err := p.Sign(wechatsim.Notice{Content: p.Payment("A-1", "T1", 100)})
+	good, err := p.Sign(paysim.Notice{Content: p.Payment("A-1", "T1", 100)})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func FuzzCallback(f *testing.F) {
 	}
 	gate := payment.NewGate(v)
 	f.Fuzz(func(t *testing.T, body string) {
-		c, err := p.SignBody(wechatsim.Notice{}, []byte(body))
+		c, err := p.SignBody(paysim.Notice{}, []byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -45,6 +45,8 @@ type Options struct {
 	Tokens  *auth.Tokens
 	Logins  *auth.Logins
 	Gates   map[string]*payment.Gate // by provider; those that are not configured are not there
+	Forward map[string]bool          // providers whose callbacks are passed on; may be nil
+	Series  []Series                 // further figures for /metrics; may be nil
 	Ready   func(context.Context) error
 	Static  fs.FS
 	Log     *slog.Logger

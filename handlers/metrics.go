@@ -19,12 +19,26 @@ type metrics struct {
 	callbacks *prometheus.CounterVec
 }
 
+// Series is a figure of another part of the program.
+type Series struct {
+	Name, Help string
+	Counts     bool // it only rises
+	Value      func() float64
+}
+
 func newMetrics(h *edge) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		callbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "doorbell_callbacks_total", Help: "Verified payment callbacks, by provider and verdict.",
 		}, []string{"provider", "verdict"}),
+	}
+	for _, more := range h.Series {
+		if more.Counts {
+			m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: more.Name, Help: more.Help}, more.Value))
+		} else {
+			m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: more.Name, Help: more.Help}, more.Value))
+		}
 	}
 	m.registry.MustRegister(m.callbacks, live{h}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -17,6 +17,25 @@ type door struct {
 	paths    []string
 	// says is for whoever opens the address in a browser.
 	english, chinese string
+	// taken and failed answer a callback; the latter by a text that stands in
+	// the provider's log and holds nothing of the body.
+	taken  func(c *gin.Context)
+	failed func(c *gin.Context, status int, message string)
+}
+
+// Most look at the status alone; WeChat Pay wants its two fields in a failure.
+func noContent(c *gin.Context) { c.Status(http.StatusNoContent) }
+
+func failJSON(c *gin.Context, status int, message string) {
+	c.AbortWithStatusJSON(status, gin.H{"code": "FAIL", "message": message})
+}
+
+// Alipay looks at the body alone: these seven bytes are success.
+func sayAlipay(c *gin.Context) { c.String(http.StatusOK, "success") }
+
+func failText(c *gin.Context, status int, message string) {
+	c.Abort()
+	c.String(status, "fail: "+message)
 }
 
 var doors = []door{
@@ -25,18 +44,28 @@ var doors = []door{
 		[]string{"/pay/wechat", "/notify/paySuccess"},
 		"WeChat Pay posts its payment notices here; set this address as notify_url.",
 		"微信支付会向此地址 POST 支付通知；请将其设为 notify_url。",
+		noContent, failJSON,
+	},
+	{
+		"alipay",
+		[]string{"/pay/alipay"},
+		"Alipay posts its asynchronous notices here; set this address as notify_url.",
+		"支付宝会向此地址 POST 异步通知；请将其设为 notify_url。",
+		sayAlipay, failText,
 	},
 	{
 		"stripe",
 		[]string{"/pay/stripe"},
 		"Stripe posts its events here; add this address as a webhook endpoint.",
 		"Stripe 会向此地址 POST 事件；请将其添加为 webhook 端点。",
+		noContent, failJSON,
 	},
 	{
 		"webhook",
 		[]string{"/pay/webhook"},
 		"Callbacks signed after Standard Webhooks are posted here.",
 		"按 Standard Webhooks 签名的回调请 POST 到此地址。",
+		noContent, failJSON,
 	},
 }
 
@@ -44,7 +73,7 @@ var doors = []door{
 func (h *edge) callbacks(root *gin.RouterGroup) {
 	for _, d := range doors {
 		for _, path := range d.paths {
-			root.POST(path, func(c *gin.Context) { h.callback(c, d.provider) })
+			root.POST(path, func(c *gin.Context) { h.callback(c, d) })
 			root.GET(path, h.answer(func(c *gin.Context) error {
 				if h.Gates[d.provider] == nil {
 					return doorbell.Refuse(doorbell.NotFound, "There is nothing here.", "没有这个地址。")
@@ -64,9 +93,9 @@ var callbackStatus = map[doorbell.Verdict]int{
 	doorbell.Refused:       http.StatusBadRequest,
 }
 
-// callback takes one: bounded body, verify, commit, answer. What is told in a
-// failure is for the provider's log and holds nothing of the body.
-func (h *edge) callback(c *gin.Context, provider string) {
+// callback takes one: bounded body, verify, commit, answer.
+func (h *edge) callback(c *gin.Context, d door) {
+	provider := d.provider
 	gate := h.Gates[provider]
 	if gate == nil {
 		h.refuse(c, doorbell.Refuse(doorbell.NotFound, "There is nothing here.", "没有这个地址。"))
@@ -79,7 +108,7 @@ func (h *edge) callback(c *gin.Context, provider string) {
 			reason = "body_too_large"
 		}
 		gate.Note(reason, c.ClientIP())
-		failCallback(c, statuses[doorbell.CodeOf(err)], reason)
+		d.failed(c, statuses[doorbell.CodeOf(err)], reason)
 		return
 	}
 	ctx := c.Request.Context()
@@ -88,12 +117,15 @@ func (h *edge) callback(c *gin.Context, provider string) {
 		if h.forgeLog.due() {
 			h.log.WarnContext(ctx, "callback rejected", "provider", provider, "reason", f.Reason, "remote", c.ClientIP(), "request_id", requestID(c))
 		}
-		failCallback(c, http.StatusUnauthorized, f.Reason)
+		d.failed(c, http.StatusUnauthorized, f.Reason)
 		return
 	}
 	if err != nil { // no place to verify it
-		failCallback(c, http.StatusServiceUnavailable, "busy")
+		d.failed(c, http.StatusServiceUnavailable, "busy")
 		return
+	}
+	if h.Forward[provider] {
+		notice.Raw = &doorbell.RawCallback{Header: forwarded(c.Request.Header), Body: body}
 	}
 	// The provider hanging up must not leave a payment half told: the commit
 	// goes on without it.
@@ -101,20 +133,31 @@ func (h *edge) callback(c *gin.Context, provider string) {
 	if err != nil {
 		h.log.ErrorContext(ctx, "callback not kept", "provider", provider, "request_id", requestID(c), "error", err)
 		h.metrics.callback(provider, "failed")
-		failCallback(c, http.StatusServiceUnavailable, "try again")
+		d.failed(c, http.StatusServiceUnavailable, "try again")
 		return
 	}
 	h.metrics.callback(provider, string(verdict))
 	h.log.InfoContext(ctx, "callback", "provider", notice.Provider, "kind", notice.Kind, "verdict", verdict,
 		"number", notice.Number, "transaction", notice.Transaction, "request_id", requestID(c))
 	if !verdict.Succeeded() {
-		failCallback(c, callbackStatus[verdict], string(verdict))
+		d.failed(c, callbackStatus[verdict], string(verdict))
 		return
 	}
-	c.Status(http.StatusNoContent) // all of these take any 2xx
+	d.taken(c)
 }
 
-// failCallback answers as WeChat Pay wants it; the others look at the status.
-func failCallback(c *gin.Context, status int, message string) {
-	c.AbortWithStatusJSON(status, gin.H{"code": "FAIL", "message": message})
+// hopByHop are the headers of one connection (RFC 9110, 7.6.1), and what our
+// own request sets anew.
+var hopByHop = []string{
+	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"Content-Length", "Accept-Encoding",
+}
+
+// forwarded are the headers that are passed on with a callback.
+func forwarded(h http.Header) http.Header {
+	out := h.Clone()
+	for _, name := range hopByHop {
+		out.Del(name)
+	}
+	return out
 }

@@ -12,16 +12,16 @@ import (
 	"time"
 
 	"doorbell/internal/doorbell"
-	"doorbell/internal/payment/wechatsim"
+	"doorbell/internal/payment/paysim"
 )
 
 // notify sends a genuine callback with this content.
 func (s *testServer) notify(path string, content any) reply {
 	s.t.Helper()
-	return s.send(path, wechatsim.Notice{Content: content})
+	return s.send(path, paysim.Notice{Content: content})
 }
 
-func (s *testServer) send(path string, n wechatsim.Notice) reply {
+func (s *testServer) send(path string, n paysim.Notice) reply {
 	s.t.Helper()
 	c, err := s.platform.Sign(n)
 	if err != nil {
@@ -30,7 +30,7 @@ func (s *testServer) send(path string, n wechatsim.Notice) reply {
 	return s.post(path, c)
 }
 
-func (s *testServer) post(path string, c wechatsim.Callback) reply {
+func (s *testServer) post(path string, c paysim.Callback) reply {
 	s.t.Helper()
 	var headers []string
 	for name := range c.Header {
@@ -73,7 +73,7 @@ func TestForgeries(t *testing.T) {
 		}
 		return out
 	}
-	for name, n := range map[string]wechatsim.Notice{
+	for name, n := range map[string]paysim.Notice{
 		"another key":               {Content: genuine, Key: stranger},
 		"a stale timestamp":         {Content: genuine, Time: time.Now().Add(-301 * time.Second)},
 		"a future timestamp":        {Content: genuine, Time: time.Now().Add(302 * time.Second)},
@@ -110,29 +110,29 @@ func TestForgeries(t *testing.T) {
 	if logs := s.logs.String(); strings.Contains(logs, "oTrial") || strings.Contains(logs, "ciphertext") || strings.Contains(logs, "panic") {
 		t.Errorf("the log holds what it must not:\n%s", logs)
 	}
-	s.send("pay/wechat", wechatsim.Notice{Content: genuine}).want(t, "the genuine one", 204, "")
+	s.send("pay/wechat", paysim.Notice{Content: genuine}).want(t, "the genuine one", 204, "")
 	s.wantHead(1)
 }
 
 // tampered changes a genuine callback on its way.
 func (s *testServer) tampered(t *testing.T, content any) {
 	t.Helper()
-	for name, change := range map[string]func(*wechatsim.Callback){
-		"a changed body":           func(c *wechatsim.Callback) { c.Body = append(c.Body, ' ') },
-		"a truncated body":         func(c *wechatsim.Callback) { c.Body = c.Body[:len(c.Body)/2] },
-		"an empty body":            func(c *wechatsim.Callback) { c.Body = nil },
-		"10 MB":                    func(c *wechatsim.Callback) { c.Body = []byte(strings.Repeat("x", 10<<20)) },
-		"a changed nonce":          func(c *wechatsim.Callback) { c.Header.Set("Wechatpay-Nonce", "other") },
-		"a changed timestamp":      func(c *wechatsim.Callback) { c.Header.Set("Wechatpay-Timestamp", "1") },
-		"no timestamp":             func(c *wechatsim.Callback) { c.Header.Del("Wechatpay-Timestamp") },
-		"no signature":             func(c *wechatsim.Callback) { c.Header.Del("Wechatpay-Signature") },
-		"a signature of nothing":   func(c *wechatsim.Callback) { c.Header.Set("Wechatpay-Signature", "AAAA") },
-		"a signature not base64":   func(c *wechatsim.Callback) { c.Header.Set("Wechatpay-Signature", "%%%") },
-		"no serial":                func(c *wechatsim.Callback) { c.Header.Del("Wechatpay-Serial") },
-		"a probe":                  func(c *wechatsim.Callback) { c.Header.Set("Wechatpay-Signature", "WECHATPAY/SIGNTEST/AAAA") },
-		"another signature scheme": func(c *wechatsim.Callback) { c.Header.Set("Wechatpay-Signature-Type", "WECHATPAY2-SM2-WITH-SM3") },
+	for name, change := range map[string]func(*paysim.Callback){
+		"a changed body":           func(c *paysim.Callback) { c.Body = append(c.Body, ' ') },
+		"a truncated body":         func(c *paysim.Callback) { c.Body = c.Body[:len(c.Body)/2] },
+		"an empty body":            func(c *paysim.Callback) { c.Body = nil },
+		"10 MB":                    func(c *paysim.Callback) { c.Body = []byte(strings.Repeat("x", 10<<20)) },
+		"a changed nonce":          func(c *paysim.Callback) { c.Header.Set("Wechatpay-Nonce", "other") },
+		"a changed timestamp":      func(c *paysim.Callback) { c.Header.Set("Wechatpay-Timestamp", "1") },
+		"no timestamp":             func(c *paysim.Callback) { c.Header.Del("Wechatpay-Timestamp") },
+		"no signature":             func(c *paysim.Callback) { c.Header.Del("Wechatpay-Signature") },
+		"a signature of nothing":   func(c *paysim.Callback) { c.Header.Set("Wechatpay-Signature", "AAAA") },
+		"a signature not base64":   func(c *paysim.Callback) { c.Header.Set("Wechatpay-Signature", "%%%") },
+		"no serial":                func(c *paysim.Callback) { c.Header.Del("Wechatpay-Serial") },
+		"a probe":                  func(c *paysim.Callback) { c.Header.Set("Wechatpay-Signature", "WECHATPAY/SIGNTEST/AAAA") },
+		"another signature scheme": func(c *paysim.Callback) { c.Header.Set("Wechatpay-Signature-Type", "WECHATPAY2-SM2-WITH-SM3") },
 	} {
-		c, err := s.platform.Sign(wechatsim.Notice{Content: content})
+		c, err := s.platform.Sign(paysim.Notice{Content: content})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,7 +143,7 @@ func (s *testServer) tampered(t *testing.T, content any) {
 	}
 	// A tampered ciphertext under a true signature: somebody at the provider.
 	for _, field := range []string{"ciphertext", "associated_data", "nonce", "algorithm"} {
-		c, err := s.platform.Sign(wechatsim.Notice{Content: content})
+		c, err := s.platform.Sign(paysim.Notice{Content: content})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +158,7 @@ func (s *testServer) tampered(t *testing.T, content any) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c, err = s.platform.SignBody(wechatsim.Notice{}, changed); err != nil {
+		if c, err = s.platform.SignBody(paysim.Notice{}, changed); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.post("pay/wechat", c); got.status < 400 {
@@ -173,7 +173,7 @@ func TestGenuineByCertificateAndByPublicKey(t *testing.T) {
 	certificate := fmt.Sprintf("%X", s.platform.Certificate.SerialNumber.Bytes())
 	for number, serial := range map[string]string{"A-1": s.platform.KeyID, "A-2": certificate} {
 		s.order(number, 100)
-		s.send("notify/paySuccess", wechatsim.Notice{Content: s.platform.Payment(number, "T"+number, 100), Serial: serial}).want(t, serial, 204, "")
+		s.send("notify/paySuccess", paysim.Notice{Content: s.platform.Payment(number, "T"+number, 100), Serial: serial}).want(t, serial, 204, "")
 	}
 	s.wantHead(2)
 }
@@ -181,7 +181,7 @@ func TestGenuineByCertificateAndByPublicKey(t *testing.T) {
 func TestThousandCopiesRingOnce(t *testing.T) {
 	s := newServer(t)
 	s.order("A-1", 100)
-	c, err := s.platform.Sign(wechatsim.Notice{Content: s.platform.Payment("A-1", "T1", 100)})
+	c, err := s.platform.Sign(paysim.Notice{Content: s.platform.Payment("A-1", "T1", 100)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,8 +230,8 @@ func TestPaymentVerdicts(t *testing.T) {
 		t.Errorf("alerts %+v, %v; want the cancel and another type 4", alerts, err)
 	}
 	// A refund.
-	s.send("pay/wechat", wechatsim.Notice{Event: "REFUND.SUCCESS", Content: s.platform.Refund("EARLY", "TEARLY", "R1", 100)}).want(t, "refund", 204, "")
-	s.send("pay/wechat", wechatsim.Notice{Event: "REFUND.SUCCESS", Content: s.platform.Refund("EARLY", "TEARLY", "R1", 100)}).want(t, "refund again", 204, "")
+	s.send("pay/wechat", paysim.Notice{Event: "REFUND.SUCCESS", Content: s.platform.Refund("EARLY", "TEARLY", "R1", 100)}).want(t, "refund", 204, "")
+	s.send("pay/wechat", paysim.Notice{Event: "REFUND.SUCCESS", Content: s.platform.Refund("EARLY", "TEARLY", "R1", 100)}).want(t, "refund again", 204, "")
 	if o, err := s.service.Order(t.Context(), 1); err != nil || o.PayStatus != doorbell.Refunded {
 		t.Errorf("refunded: %+v, %v", o, err)
 	}

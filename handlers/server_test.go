@@ -17,7 +17,7 @@ import (
 	"doorbell/internal/auth"
 	"doorbell/internal/doorbell"
 	"doorbell/internal/payment"
-	"doorbell/internal/payment/wechatsim"
+	"doorbell/internal/payment/paysim"
 	"doorbell/internal/store"
 	"doorbell/static"
 	"doorbell/transport"
@@ -37,7 +37,7 @@ type testServer struct {
 	service  *doorbell.Service
 	tokens   *auth.Tokens
 	logins   *auth.Logins
-	platform *wechatsim.Platform
+	platform *paysim.WeChat
 	logs     *syncBuilder
 	edge     *Server
 	shutdown func()
@@ -61,7 +61,7 @@ func (s *syncBuilder) String() string {
 	return s.b.String()
 }
 
-var platform = sync.OnceValues(wechatsim.New) // an RSA key takes its time
+var platform = sync.OnceValues(paysim.NewWeChat) // an RSA key takes its time
 
 // newServer starts one; edit may change what the edge is told. No console is
 // cut for not reading as long as a test takes.

@@ -1,11 +1,14 @@
 package config
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // time.zone works on machines without a zone database
@@ -21,6 +24,9 @@ func (c Config) check() (faults []error) {
 	c.checkTimes(bad)
 	c.checkShops(bad)
 	c.checkPay(bad)
+	c.checkWeChat(bad)
+	c.checkAlipay(bad)
+	c.checkHooks(bad)
 	if c.Bus.URL != "" {
 		bad("bus.url", "a bus is not supported yet; leave it empty")
 	}
@@ -100,6 +106,9 @@ func (c Config) checkTimes(bad report) {
 		{"alerts.retention", c.Alerts.Retention, 168 * time.Hour, 87600 * time.Hour},
 		{"orders.retention", c.Orders.Retention, 24 * time.Hour, 87600 * time.Hour},
 		{"inbox.retention", c.Inbox.Retention, 48 * time.Hour, 87600 * time.Hour},
+		{"alerts.unheard", c.Alerts.Unheard, 0, 24 * time.Hour},
+		{"pay.reconcile.after", c.Pay.Reconcile.After, 10 * time.Second, time.Hour},
+		{"pay.reconcile.until", c.Pay.Reconcile.Until, time.Hour, 168 * time.Hour},
 		{"reminder.interval", c.Reminder.Interval, 0, 24 * time.Hour},
 	} {
 		if d.value < d.low || d.value > d.high {
@@ -137,7 +146,6 @@ func (c Config) checkShops(bad report) {
 }
 
 func (c Config) checkPay(bad report) {
-	w := c.Pay.WeChat
 	if addr := c.Pay.Addr; addr != "" {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			bad("pay.addr", "want HOST:PORT, say 127.0.0.1:8081: %v", err)
@@ -148,6 +156,13 @@ func (c Config) checkPay(bad report) {
 	}
 	if c.Pay.Trial && c.Pay.Configured() {
 		bad("pay.trial", "the simulator's key must verify nothing beside a real one; remove pay.trial, or the provider")
+	}
+}
+
+func (c Config) checkWeChat(bad report) {
+	w := c.Pay.WeChat
+	if w.Forward != "" && !isHTTP(w.Forward) {
+		bad("pay.wechat.forward", "want http(s)://HOST/PATH")
 	}
 	if !w.Configured() {
 		return
@@ -161,15 +176,82 @@ func (c Config) checkPay(bad report) {
 	if len(w.APIv3Key) != 32 {
 		bad("pay.wechat.api_v3_key", "has %d bytes, want 32", len(w.APIv3Key))
 	}
-	if len(w.Certificates) == 0 && w.PublicKey == "" {
+	if len(w.Certificates)+len(w.KeyFiles()) == 0 {
 		bad("pay.wechat.certificates", "or pay.wechat.public_key is needed to verify callbacks")
 	}
 	if (w.PublicKey == "") != (w.PublicKeyID == "") {
 		bad("pay.wechat.public_key_id", "and pay.wechat.public_key go together")
 	}
-	if w.PublicKeyID != "" && !strings.HasPrefix(w.PublicKeyID, "PUB_KEY_ID_") {
-		bad("pay.wechat.public_key_id", "begins with PUB_KEY_ID_")
+	for id, file := range w.KeyFiles() {
+		if (id != "" || w.PublicKey == "") && (!strings.HasPrefix(id, "PUB_KEY_ID_") || file == "") {
+			bad("pay.wechat.public_keys", "%q is not PUB_KEY_ID_…=FILE", id)
+		}
 	}
+	if (w.PrivateKey == "") != (w.Serial == "") {
+		bad("pay.wechat.serial", "and pay.wechat.private_key go together: the merchant certificate's number and its key's file")
+	}
+	if !isHTTP(w.APIURL) || strings.HasSuffix(w.APIURL, "/") {
+		bad("pay.wechat.api_url", "want https://HOST, say https://api2.mch.weixin.qq.com")
+	}
+}
+
+func (c Config) checkAlipay(bad report) {
+	a := c.Pay.Alipay
+	if !a.Configured() {
+		return
+	}
+	if a.AppID == "" {
+		bad("pay.alipay.app_id", "is missing")
+	}
+	if a.SellerID == "" {
+		bad("pay.alipay.seller_id", "is missing: the account that is paid, 2088…")
+	}
+	if len(a.PublicKeys)+len(a.Certificates) == 0 {
+		bad("pay.alipay.public_keys", "or pay.alipay.certificates are needed to verify callbacks: Alipay's, not yours")
+	}
+	if (a.AppCertificate == "") != (a.RootCertificate == "") {
+		bad("pay.alipay.root_certificate", "and pay.alipay.app_certificate go together")
+	}
+	if !isHTTP(a.APIURL) {
+		bad("pay.alipay.api_url", "want https://HOST/gateway.do")
+	}
+}
+
+// hookName is what a hook is called in the database and on the command line.
+var hookName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
+
+func (c Config) checkHooks(bad report) {
+	seen := map[string]bool{}
+	for i, h := range c.Webhooks {
+		key := fmt.Sprintf("webhooks[%d]", i)
+		if !hookName.MatchString(h.Name) || h.Name == "wechat-forward" {
+			bad(key+".name", "%q is not 1 to 32 of a-z 0-9 _ -", h.Name)
+		}
+		if seen[h.Name] {
+			bad(key+".name", "%q stands twice", h.Name)
+		}
+		seen[h.Name] = true
+		if !isHTTP(h.URL) {
+			bad(key+".url", "want http(s)://HOST/PATH")
+		}
+		raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(string(h.Secret), "whsec_"))
+		if err != nil || len(raw) < 24 || len(raw) > 64 {
+			bad(key+".secret", "want base64 of 24 to 64 bytes, whsec_ in front or not: openssl rand -base64 32")
+		}
+		for _, e := range h.Events {
+			if !slices.Contains(HookEvents, e) {
+				bad(key+".events", "%q is none of %s", e, strings.Join(HookEvents, ", "))
+			}
+		}
+	}
+}
+
+// HookEvents are what an address can be told.
+var HookEvents = []string{"alert.created", "order.paid", "order.refunded", "order.accepted", "order.unheard", "payment.anomaly"}
+
+func isHTTP(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Fragment == ""
 }
 
 // Loopback reports whether only this machine can reach the server.

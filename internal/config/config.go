@@ -2,6 +2,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 )
 
@@ -23,6 +24,7 @@ type Config struct {
 	Console  Console  `yaml:"console"`
 	Log      Log      `yaml:"log"`
 	Pay      Pay      `yaml:"pay"`
+	Webhooks []Hook   `yaml:"webhooks"`
 	Sky      Sky      `yaml:"sky"`
 	Announce Announce `yaml:"announce"`
 }
@@ -79,7 +81,17 @@ type Stream struct {
 // Alerts is how long alerts are kept and what they say.
 type Alerts struct {
 	Retention time.Duration `yaml:"retention"`
+	Unheard   time.Duration `yaml:"unheard"` // 0: nobody is told
 	Text      AlertTexts    `yaml:"text"`
+}
+
+// Hook is an address that is told what happens.
+type Hook struct {
+	Name   string   `yaml:"name"`
+	URL    string   `yaml:"url"`
+	Secret Secret   `yaml:"secret"`
+	Events []string `yaml:"events"` // none: all
+	Shops  []int64  `yaml:"shops"`  // none: all
 }
 
 // AlertTexts has a template per type.
@@ -139,16 +151,24 @@ type Log struct {
 
 // Pay is whose callbacks count.
 type Pay struct {
-	Trial   bool    `yaml:"trial"`
-	Addr    string  `yaml:"addr"` // empty: callbacks come in at server.addr alone
-	WeChat  WeChat  `yaml:"wechat"`
-	Stripe  Secrets `yaml:"stripe"`
-	Webhook Secrets `yaml:"webhook"`
+	Trial     bool      `yaml:"trial"`
+	Addr      string    `yaml:"addr"` // empty: callbacks come in at server.addr alone
+	Reconcile Reconcile `yaml:"reconcile"`
+	WeChat    WeChat    `yaml:"wechat"`
+	Alipay    Alipay    `yaml:"alipay"`
+	Stripe    Secrets   `yaml:"stripe"`
+	Webhook   Secrets   `yaml:"webhook"`
 }
 
 // Configured reports whether any provider is.
 func (p Pay) Configured() bool {
-	return p.WeChat.Configured() || len(p.Stripe.Secrets) > 0 || len(p.Webhook.Secrets) > 0
+	return p.WeChat.Configured() || p.Alipay.Configured() || len(p.Stripe.Secrets) > 0 || len(p.Webhook.Secrets) > 0
+}
+
+// Reconcile is which unpaid orders providers are asked for, by their age.
+type Reconcile struct {
+	After time.Duration `yaml:"after"`
+	Until time.Duration `yaml:"until"`
 }
 
 // Secrets sign a provider's callbacks: one, or several while they are rotated.
@@ -174,12 +194,48 @@ type WeChat struct {
 	Certificates []string `yaml:"certificates"`
 	PublicKey    string   `yaml:"public_key"`
 	PublicKeyID  string   `yaml:"public_key_id"`
+	PublicKeys   []string `yaml:"public_keys"` // further ones, PUB_KEY_ID_…=FILE
+	PrivateKey   string   `yaml:"private_key"`
+	Serial       string   `yaml:"serial"`
+	APIURL       string   `yaml:"api_url"`
+	Forward      string   `yaml:"forward"`
 	CheckAmount  bool     `yaml:"check_amount"`
 }
 
 // Configured reports whether any key of the account is set.
 func (w WeChat) Configured() bool {
-	return w.MchID != "" || w.AppID != "" || w.APIv3Key != "" || len(w.Certificates) > 0 || w.PublicKey != "" || w.PublicKeyID != ""
+	return w.MchID != "" || w.AppID != "" || w.APIv3Key != "" || len(w.Certificates) > 0 || len(w.KeyFiles()) > 0 || w.PublicKeyID != "" || w.PrivateKey != "" || w.Serial != ""
+}
+
+// KeyFiles are the public keys' files, by PUB_KEY_ID_….
+func (w WeChat) KeyFiles() map[string]string {
+	files := map[string]string{}
+	if w.PublicKey != "" {
+		files[w.PublicKeyID] = w.PublicKey
+	}
+	for _, entry := range w.PublicKeys {
+		id, file, _ := strings.Cut(entry, "=")
+		files[id] = file
+	}
+	return files
+}
+
+// Alipay is a seller's account with Alipay.
+type Alipay struct {
+	AppID           string   `yaml:"app_id"`
+	SellerID        string   `yaml:"seller_id"`
+	PublicKeys      []string `yaml:"public_keys"`
+	Certificates    []string `yaml:"certificates"`
+	PrivateKey      string   `yaml:"private_key"`
+	AppCertificate  string   `yaml:"app_certificate"`
+	RootCertificate string   `yaml:"root_certificate"`
+	APIURL          string   `yaml:"api_url"`
+	CheckAmount     bool     `yaml:"check_amount"`
+}
+
+// Configured reports whether any key of the account is set.
+func (a Alipay) Configured() bool {
+	return a.AppID != "" || a.SellerID != "" || len(a.PublicKeys)+len(a.Certificates) > 0 || a.PrivateKey != ""
 }
 
 // Sky admits the tutorial's own page.
@@ -203,7 +259,7 @@ func Default() Config {
 		Auth:     Auth{Algorithm: "HS256"},
 		Stream:   Stream{Heartbeat: 15 * time.Second, WriteTimeout: 10 * time.Second},
 		Alerts: Alerts{
-			Retention: 720 * hour,
+			Retention: 720 * hour, Unheard: time.Minute,
 			Text: AlertTexts{
 				NewOrder: "订单号: {{.Number}}", Reminder: "订单号: {{.Number}}",
 				TakenCare: "订单号: {{.Number}}", CalledOff: "订单号: {{.Number}}",
@@ -216,7 +272,14 @@ func Default() Config {
 			NewOrder: Speech{Chinese: "您有新的外卖订单，请及时处理", English: "You have a new order"},
 			Reminder: Speech{Chinese: "客户催单，请尽快处理", English: "A customer is asking for an order"},
 		}},
-		Pay:      Pay{WeChat: WeChat{CheckAmount: true}, Stripe: Secrets{Secrets: []Secret{}, CheckAmount: true}, Webhook: Secrets{Secrets: []Secret{}, CheckAmount: true}},
+		Pay: Pay{
+			Reconcile: Reconcile{After: time.Minute, Until: 25 * hour},
+			WeChat:    WeChat{APIURL: "https://api.mch.weixin.qq.com", CheckAmount: true},
+			Alipay:    Alipay{APIURL: "https://openapi.alipay.com/gateway.do", CheckAmount: true},
+			Stripe:    Secrets{Secrets: []Secret{}, CheckAmount: true},
+			Webhook:   Secrets{Secrets: []Secret{}, CheckAmount: true},
+		},
+		Webhooks: []Hook{},
 		Announce: Announce{Text: "这是来自服务端的消息: {{.Time}}"},
 	}
 }

@@ -115,13 +115,13 @@ func set(v reflect.Value, node *yaml.Node, path string) []error {
 }
 
 func setLeaf(v reflect.Value, node *yaml.Node, path string) []error {
-	if v.Type() == reflect.TypeFor[[]Shop]() && node.Kind == yaml.SequenceNode {
-		shops := make([]Shop, len(node.Content))
+	if sections(v.Type()) && node.Kind == yaml.SequenceNode {
+		list := reflect.MakeSlice(v.Type(), len(node.Content), len(node.Content))
 		var faults []error
 		for i, item := range node.Content {
-			faults = append(faults, set(reflect.ValueOf(&shops[i]).Elem(), item, fmt.Sprintf("%s[%d]", path, i))...)
+			faults = append(faults, set(list.Index(i), item, fmt.Sprintf("%s[%d]", path, i))...)
 		}
-		v.Set(reflect.ValueOf(shops))
+		v.Set(list)
 		return faults
 	}
 	if v.Type() == reflect.TypeFor[[]string]() && node.Kind == yaml.SequenceNode {
@@ -142,6 +142,11 @@ func setLeaf(v reflect.Value, node *yaml.Node, path string) []error {
 	}
 	v.Set(fresh.Elem())
 	return nil
+}
+
+// sections reports whether t is a list of sections, as shops is.
+func sections(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct
 }
 
 func line(node *yaml.Node) string {
@@ -232,7 +237,7 @@ func EnvName(path string) string {
 // envNode is a variable's value as if it stood in the file; lists are split by
 // comma, and a list of sections is YAML.
 func envNode(t reflect.Type, value string) *yaml.Node {
-	if t == reflect.TypeFor[[]Shop]() {
+	if sections(t) {
 		var doc yaml.Node
 		if yaml.Unmarshal([]byte(value), &doc) == nil && len(doc.Content) == 1 {
 			return doc.Content[0]

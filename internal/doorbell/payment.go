@@ -18,9 +18,10 @@ type Notice struct {
 	Transaction string // the provider's id of the payment, or of the refund
 	Number      string // our order's number
 	Money
-	CheckAmount bool   // the order's amount must equal Money
-	BodyHash    string // SHA-256 of the raw body, hex
-	Refusal     string // why it is not for us although genuine ("other merchant"); empty when it is
+	CheckAmount bool         // the order's amount must equal Money
+	BodyHash    string       // SHA-256 of the raw body, hex
+	Refusal     string       // why it is not for us although genuine ("other merchant"); empty when it is
+	Raw         *RawCallback // to be passed on to the shop's own backend; nil: it is not
 }
 
 // Verdict is what became of a verified callback.

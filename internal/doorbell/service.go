@@ -14,7 +14,8 @@ import (
 type Rules struct {
 	Reminders ReminderRules
 	Texts     Texts
-	Trial     bool // alerts say so
+	Trial     bool   // alerts say so
+	Hooks     []Hook // who is told of events
 }
 
 // Service is what doorbell does: every change of an order or of a shop's log.
@@ -85,109 +86,6 @@ func (s *Service) CreateOrder(ctx context.Context, o Order) (out Order, created 
 	return out, created, err
 }
 
-// settleWaiting applies the callbacks that came before their order.
-func (s *Service) settleWaiting(tx Tx, o *Order) error {
-	waiting, err := tx.Waiting(o.Number)
-	if err != nil {
-		return err
-	}
-	for _, c := range waiting {
-		if *o, c.Verdict, err = s.apply(tx, *o, c.Notice); err != nil {
-			return err
-		}
-		c.Reason = "settled when the order came"
-		if err := tx.SaveCallback(c); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// apply writes what a notice does to its order.
-func (s *Service) apply(tx Tx, o Order, n Notice) (Order, Verdict, error) {
-	actor := "provider:" + n.Provider
-	var verdict Verdict
-	rings := NewOrder
-	switch n.Kind {
-	case RefundNotice:
-		o, verdict = o.Refund()
-		rings = CalledOff
-	default:
-		o, verdict = o.Pay(n, s.now())
-		if verdict == PaidAfterCancel {
-			rings = CalledOff
-		}
-	}
-	if verdict != Settled && verdict != PaidAfterCancel {
-		return o, verdict, nil
-	}
-	if err := tx.UpdateOrder(o); err != nil {
-		return o, verdict, err
-	}
-	_, err := tx.Append(s.alertAbout(o, rings, actor))
-	return o, verdict, err
-}
-
-// TakeNotice settles a verified callback: the order, its alert and the line in
-// the inbox in one transaction. The verdict says what the provider is told.
-func (s *Service) TakeNotice(ctx context.Context, n Notice) (verdict Verdict, err error) {
-	if n.Currency == "" {
-		n.Currency = DefaultCurrency
-	}
-	err = s.store.Write(ctx, func(tx Tx) error {
-		line, known, err := tx.Callback(n)
-		if err != nil {
-			return err
-		}
-		line, verdict, err = s.judge(tx, line, known, n)
-		if err != nil {
-			return err
-		}
-		// What a line settled stays on record when the same notice comes again.
-		if verdict != OtherOrder && (verdict != Repeated || !known) {
-			line.Verdict = verdict
-		}
-		return tx.SaveCallback(line)
-	})
-	if err == nil && verdict.Anomalous() {
-		s.log.WarnContext(ctx, "payment anomaly", "provider", n.Provider, "verdict", verdict,
-			"number", n.Number, "transaction", n.Transaction, "amount", n.Minor, "currency", n.Currency)
-	}
-	return verdict, err
-}
-
-// judge decides on one notice and brings its inbox line up to date.
-func (s *Service) judge(tx Tx, line Callback, known bool, n Notice) (Callback, Verdict, error) {
-	now := s.now()
-	if known && line.Number != n.Number && line.Verdict.Succeeded() {
-		line.Times, line.LastAt = line.Times+1, now
-		line.Reason = "again for order number " + n.Number
-		// The line goes on telling which order the money settled.
-		return line, OtherOrder, nil
-	}
-	first := Callback{Notice: n, FirstAt: now}
-	if known {
-		first.FirstAt, first.Times, first.Verdict = line.FirstAt, line.Times, line.Verdict
-	}
-	line = first
-	line.Times, line.LastAt, line.Reason = line.Times+1, now, n.Refusal
-	if n.Refusal != "" {
-		return line, Refused, nil
-	}
-	o, err := tx.OrderByNumber(n.Number)
-	if CodeOf(err) == NotFound {
-		return line, UnknownOrder, nil
-	}
-	if err != nil {
-		return line, "", err
-	}
-	_, verdict, err := s.apply(tx, o, n)
-	if verdict == AmountDiffers {
-		line.Reason = "order has " + strconv.FormatInt(o.Minor, 10) + " " + o.Currency
-	}
-	return line, verdict, err
-}
-
 // Remind writes a customer's reminder. by is who asked.
 func (s *Service) Remind(ctx context.Context, id OrderID, by string) (alert Alert, err error) {
 	err = s.store.Write(ctx, func(tx Tx) error {
@@ -201,7 +99,7 @@ func (s *Service) Remind(ctx context.Context, id OrderID, by string) (alert Aler
 		if err := tx.UpdateOrder(o); err != nil {
 			return err
 		}
-		alert, err = tx.Append(s.alertAbout(o, Reminder, by))
+		alert, err = s.write(tx, s.alertAbout(o, Reminder, by))
 		return err
 	})
 	return alert, err
@@ -237,7 +135,7 @@ func (s *Service) closeOrder(ctx context.Context, id OrderID, t Type, by string,
 		if err := tx.UpdateOrder(out); err != nil {
 			return err
 		}
-		_, err = tx.Append(s.alertAbout(out, t, by))
+		_, err = s.write(tx, s.alertAbout(out, t, by))
 		return err
 	})
 	return out, err
@@ -268,7 +166,7 @@ func (s *Service) RaiseAlert(ctx context.Context, r Raise, key Key) (alert Alert
 			}
 		}
 		created = true
-		if alert, err = tx.Append(s.external(r, key.Subject)); err != nil || key.Value == "" {
+		if alert, err = s.write(tx, s.external(r, key.Subject)); err != nil || key.Value == "" {
 			return err
 		}
 		return tx.SaveKey(key, hash, alert.Seq, alert.Time)
@@ -339,7 +237,7 @@ func (s *Service) AcceptAlert(ctx context.Context, shop ShopID, seq Seq, by stri
 		}
 		a := s.alertAbout(about, TakenCare, by)
 		a.Source, a.Number, a.Test = target.Source, target.Number, target.Test
-		closing, err = tx.Append(a)
+		closing, err = s.write(tx, a)
 		return err
 	})
 	return closing, err

@@ -13,6 +13,7 @@ type Tx interface {
 	LogTx
 	InboxTx
 	KeyTx
+	OutboxTx
 }
 
 // OrderTx reads and writes orders. A read locks the row until the end.
@@ -33,6 +34,10 @@ type LogTx interface {
 	Alert(shop ShopID, seq Seq) (Alert, error)
 	// ClosedBy is the first alert of type 3 or 4 of a's order after a.
 	ClosedBy(a Alert) (closing Alert, closed bool, err error)
+	// MarkUnheard notes that somebody was told that nobody heard an alert. It
+	// reports false, and changes nothing, where the alert rings no more, was
+	// heard, or was told of before.
+	MarkUnheard(shop ShopID, seq Seq) (bool, error)
 	// Ringing reports whether an alert of this order still rings.
 	Ringing(shop ShopID, source Source, order OrderID) (bool, error)
 }
@@ -69,6 +74,9 @@ type Store interface {
 	Order(ctx context.Context, id OrderID) (Order, error)
 	Alerts(ctx context.Context, q AlertQuery) (AlertPage, error)
 	SaveReceipt(ctx context.Context, r Receipt) error
+	// Unheard are alerts that have rung since before and that no console said
+	// to have sounded, oldest first; those told of already are left out.
+	Unheard(ctx context.Context, before time.Time, limit int) ([]Alert, error)
 }
 
 // AlertQuery asks for a shop's alerts, newest first.

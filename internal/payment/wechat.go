@@ -9,8 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
-	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,77 +31,67 @@ const probePrefix = "WECHATPAY/SIGNTEST/"
 // clockSkew is how far a callback's timestamp may be off (WeChat Pay's rule).
 const clockSkew = 300 * time.Second
 
-// Account is a merchant's side of WeChat Pay APIv3. At least one of
-// Certificates and PublicKey is needed; both at once while a merchant
-// migrates.
+// Account is a merchant's side of WeChat Pay APIv3. At least one certificate
+// or public key is needed; both kinds at once, and several of each, while a
+// merchant migrates.
 type Account struct {
 	MchID, AppID string
 	APIv3Key     string // 32 bytes
 	Certificates []*x509.Certificate
-	PublicKey    *rsa.PublicKey
-	PublicKeyID  string // PUB_KEY_ID_…
+	PublicKeys   map[string]*rsa.PublicKey // by PUB_KEY_ID_…
 	CheckAmount  bool
-}
-
-// LoadCertificates reads PEM files.
-func LoadCertificates(files []string) ([]*x509.Certificate, error) {
-	var out []*x509.Certificate
-	for _, file := range files {
-		c, err := utils.LoadCertificateWithPath(file)
-		if err != nil {
-			return nil, fmt.Errorf("certificate %s: %w", file, err)
-		}
-		out = append(out, c)
-	}
-	return out, nil
-}
-
-// LoadPublicKey reads a PEM file.
-func LoadPublicKey(file string) (*rsa.PublicKey, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	key, err := utils.LoadPublicKey(string(text))
-	if err != nil {
-		return nil, fmt.Errorf("public key %s: %w", file, err)
-	}
-	return key, nil
 }
 
 // WeChat verifies WeChat Pay's callbacks by the official SDK.
 type WeChat struct {
 	account Account
 	handler *notify.Handler
-	serials map[string]bool
+	keys    serials
+}
+
+// serials has a verifier for each certificate and public key, by its serial:
+// the SDK's own takes one public key at most.
+type serials map[string]auth.Verifier
+
+func bySerial(a Account) serials {
+	keys := serials{}
+	certificates := core.NewCertificateMapWithList(a.Certificates)
+	for _, c := range a.Certificates {
+		keys[utils.GetCertificateSerialNumber(*c)] = verifiers.NewSHA256WithRSAVerifier(certificates)
+	}
+	for id, key := range a.PublicKeys {
+		keys[id] = verifiers.NewSHA256WithRSAPubkeyVerifier(id, *key)
+	}
+	return keys
+}
+
+// Verify implements the SDK's auth.Verifier.
+func (s serials) Verify(ctx context.Context, serial, message, signature string) error {
+	v := s[serial]
+	if v == nil {
+		return errors.New("unknown serial")
+	}
+	return v.Verify(ctx, serial, message, signature)
+}
+
+// GetSerial implements the SDK's auth.Verifier: what WeChat is to sign its
+// answers with, the newest kind that we can read.
+func (s serials) GetSerial(context.Context) (string, error) {
+	names := slices.Sorted(maps.Keys(s))
+	return names[len(names)-1], nil // PUB_KEY_ID_ sorts behind the hexadecimal serials
 }
 
 // NewWeChat checks the account.
 func NewWeChat(a Account) (*WeChat, error) {
-	w := &WeChat{account: a, serials: map[string]bool{}}
-	var v auth.Verifier
-	certs := core.NewCertificateMapWithList(a.Certificates)
-	switch {
-	case a.PublicKey != nil && len(a.Certificates) > 0:
-		v = verifiers.NewSHA256WithRSACombinedVerifier(certs, a.PublicKeyID, *a.PublicKey)
-	case a.PublicKey != nil:
-		v = verifiers.NewSHA256WithRSAPubkeyVerifier(a.PublicKeyID, *a.PublicKey)
-	case len(a.Certificates) > 0:
-		v = verifiers.NewSHA256WithRSAVerifier(certs)
-	default:
+	w := &WeChat{account: a, keys: bySerial(a)}
+	if len(w.keys) == 0 {
 		return nil, errors.New("neither a platform certificate nor a public key")
-	}
-	for _, c := range a.Certificates {
-		w.serials[utils.GetCertificateSerialNumber(*c)] = true
-	}
-	if a.PublicKey != nil {
-		w.serials[a.PublicKeyID] = true
 	}
 	if len(a.APIv3Key) != 32 {
 		return nil, fmt.Errorf("the APIv3 key has %d bytes, want 32", len(a.APIv3Key))
 	}
 	var err error
-	w.handler, err = notify.NewRSANotifyHandler(a.APIv3Key, v)
+	w.handler, err = notify.NewRSANotifyHandler(a.APIv3Key, w.keys)
 	return w, err
 }
 
@@ -167,7 +158,7 @@ func (w *WeChat) precheck(h http.Header) error {
 	if age := time.Since(time.Unix(seconds, 0)); age > clockSkew || age < -clockSkew {
 		return forged("timestamp")
 	}
-	if !w.serials[h.Get("Wechatpay-Serial")] {
+	if w.keys[h.Get("Wechatpay-Serial")] == nil {
 		return forged("unknown_serial")
 	}
 	return nil

@@ -193,3 +193,24 @@ func (s *Store) Shops(ctx context.Context, after doorbell.ShopID, limit int) (sh
 	})
 	return shops, err
 }
+
+// Unheard implements doorbell.Store.
+func (s *Store) Unheard(ctx context.Context, before time.Time, limit int) (out []doorbell.Alert, err error) {
+	rows, err := s.reads.QueryContext(ctx, s.dialect.rebind(`select `+alertColumns+` from alerts
+		where ringing = 1 and heard = 0 and created_at < ? order by created_at limit ?`), millis(before), limit)
+	if err != nil {
+		return nil, fmt.Errorf("read what nobody heard: %w", err)
+	}
+	err = eachRow(rows, func(r *sql.Rows) error {
+		a, err := scanAlert(r.Scan)
+		out = append(out, a)
+		return err
+	})
+	return out, err
+}
+
+// MarkUnheard implements doorbell.LogTx.
+func (t *txn) MarkUnheard(shop doorbell.ShopID, seq doorbell.Seq) (bool, error) {
+	n, err := t.affect(`update alerts set heard = 2 where shop_id = ? and seq = ? and ringing = 1 and heard = 0`, shop, seq)
+	return n == 1, err
+}

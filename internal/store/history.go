@@ -113,6 +113,11 @@ func (s *Store) SaveReceipt(ctx context.Context, r doorbell.Receipt) error {
 		if _, err := t.Alert(r.Shop, r.Seq); err != nil {
 			return err
 		}
+		if r.Stage == doorbell.Sounded { // also one too many to be kept
+			if err := t.exec(`update alerts set heard = 1 where shop_id = ? and seq = ? and heard = 0`, r.Shop, r.Seq); err != nil {
+				return err
+			}
+		}
 		var n int
 		if err := t.row(`select count(*) from receipts where shop_id = ? and seq = ?`, r.Shop, r.Seq).Scan(&n); err != nil || n >= maxReceipts {
 			return err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"doorbell/internal/doorbell"
 )
@@ -74,4 +75,21 @@ func (t *txn) UpdateOrder(o doorbell.Order) error {
 		return fmt.Errorf("update order %d: %w", o.ID, err)
 	}
 	return nil
+}
+
+// Unpaid are the orders without a payment that were made from one time to
+// another, oldest first, those after the given one, at most limit.
+func (s *Store) Unpaid(ctx context.Context, from, to time.Time, after doorbell.Order, limit int) (out []doorbell.Order, err error) {
+	rows, err := s.reads.QueryContext(ctx, s.dialect.rebind(`select `+orderColumns+` from orders
+		where pay_status = 0 and created_at >= ? and created_at <= ? and (created_at, id) > (?, ?) order by created_at, id limit ?`),
+		millis(from), millis(to), millis(after.CreatedAt), after.ID, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the unpaid orders: %w", err)
+	}
+	err = eachRow(rows, func(r *sql.Rows) error {
+		o, err := scanOrder(r.Scan)
+		out = append(out, o)
+		return err
+	})
+	return out, err
 }

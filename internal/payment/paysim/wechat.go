@@ -1,10 +1,6 @@
-// Package wechatsim plays WeChat Pay's side: a platform key pair of its own
-// that signs, and the merchant's APIv3 key that encrypts, notices as the
-// provider makes them.
-package wechatsim
+package paysim
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
@@ -15,23 +11,19 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
 	"doorbell/internal/payment"
-	"doorbell/internal/safefile"
 )
 
-// Platform is WeChat Pay as one merchant meets it.
-type Platform struct {
+// WeChat is WeChat Pay as one merchant meets it: a platform key pair of its own
+// signs, and the merchant's APIv3 key encrypts, notices as the provider makes
+// them.
+type WeChat struct {
 	Key         *rsa.PrivateKey
 	KeyID       string // PUB_KEY_ID_…
 	Certificate *x509.Certificate
@@ -40,26 +32,17 @@ type Platform struct {
 	AppID       string
 }
 
-const keyFile = "trial-wechat.json"
-
-// kept is a platform as a file.
-type kept struct {
-	Note     string `json:"note"`
-	Key      string `json:"private_key"`
-	APIv3Key string `json:"api_v3_key"`
-}
-
-// New makes a platform with keys of its own.
-func New() (*Platform, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+// NewWeChat makes a platform with keys of its own.
+func NewWeChat() (*WeChat, error) {
+	key, err := newKey()
 	if err != nil {
-		return nil, fmt.Errorf("make the platform's key: %w", err)
+		return nil, err
 	}
-	return build(key, (rand.Text() + rand.Text())[:32])
+	return weChatOf(key, (rand.Text() + rand.Text())[:32])
 }
 
-func build(key *rsa.PrivateKey, apiKey string) (*Platform, error) {
-	serial := serialOf(key)
+func weChatOf(key *rsa.PrivateKey, apiKey string) (*WeChat, error) {
+	serial := new(big.Int).SetBytes(serialOf(key))
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: "doorbell trial platform"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(10, 0, 0),
@@ -72,62 +55,41 @@ func build(key *rsa.PrivateKey, apiKey string) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Platform{
+	return &WeChat{
 		Key: key, KeyID: "PUB_KEY_ID_TRIAL0000000000000000000001", Certificate: cert,
 		APIv3Key: apiKey, MchID: "1900000001", AppID: "wxdoorbelltrial01",
 	}, nil
 }
 
-// Load reads the platform kept in dir; os.ErrNotExist when there is none.
-func Load(dir string) (*Platform, error) {
-	text, err := os.ReadFile(filepath.Join(dir, keyFile))
-	if err != nil {
-		return nil, err
-	}
-	var k kept
-	if err := json.Unmarshal(text, &k); err != nil {
-		return nil, fmt.Errorf("read the simulator's keys: %w", err)
-	}
-	block, _ := pem.Decode([]byte(k.Key))
-	if block == nil {
-		return nil, errors.New("read the simulator's keys: no PEM")
-	}
-	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("read the simulator's keys: %w", err)
-	}
-	return build(key, k.APIv3Key)
+// Name implements Provider.
+func (p *WeChat) Name() string { return "wechat" }
+
+// Path implements Provider.
+func (p *WeChat) Path() string { return "pay/wechat" }
+
+// Paid implements Provider.
+func (p *WeChat) Paid(m Payment) (Callback, error) {
+	return p.Sign(Notice{Content: p.Payment(m.Number, m.Transaction, m.Minor), Time: m.At})
 }
 
-// Ensure reads the platform kept in dir, or makes one and keeps it for its
-// owner alone.
-func Ensure(dir string) (*Platform, error) {
-	p, err := Load(dir)
-	if !errors.Is(err, os.ErrNotExist) {
-		return p, err
-	}
-	if p, err = New(); err != nil {
-		return nil, err
-	}
-	text, err := json.MarshalIndent(kept{
-		Note:     "The simulator's keys. They verify callbacks on trial only.",
-		Key:      string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(p.Key)})),
-		APIv3Key: p.APIv3Key,
-	}, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	if err := safefile.Create(filepath.Join(dir, keyFile), text); err != nil {
-		return nil, fmt.Errorf("keep the simulator's keys: %w", err)
-	}
-	return p, nil
+// Refunded implements Provider.
+func (p *WeChat) Refunded(m Payment) (Callback, error) {
+	return p.Sign(Notice{Event: "REFUND.SUCCESS", Content: p.Refund(m.Number, m.Transaction, "50"+m.Transaction, m.Minor), Time: m.At})
 }
+
+// Taken implements Provider: WeChat takes 200 and 204.
+func (p *WeChat) Taken(status int, _ string) bool {
+	return status == http.StatusOK || status == http.StatusNoContent
+}
+
+// Verifier implements Provider.
+func (p *WeChat) Verifier() (payment.Verifier, error) { return payment.NewWeChat(p.Account()) }
 
 // Account is the merchant's side, as the configuration would have it.
-func (p *Platform) Account() payment.Account {
+func (p *WeChat) Account() payment.Account {
 	return payment.Account{
 		MchID: p.MchID, AppID: p.AppID, APIv3Key: p.APIv3Key, CheckAmount: true,
-		Certificates: []*x509.Certificate{p.Certificate}, PublicKey: &p.Key.PublicKey, PublicKeyID: p.KeyID,
+		Certificates: []*x509.Certificate{p.Certificate}, PublicKeys: map[string]*rsa.PublicKey{p.KeyID: &p.Key.PublicKey},
 	}
 }
 
@@ -146,7 +108,7 @@ type Notice struct {
 }
 
 // Payment is a successful payment's content.
-func (p *Platform) Payment(number, transaction string, fen int64) map[string]any {
+func (p *WeChat) Payment(number, transaction string, fen int64) map[string]any {
 	return map[string]any{
 		"mchid": p.MchID, "appid": p.AppID, "out_trade_no": number, "transaction_id": transaction,
 		"trade_type": "JSAPI", "trade_state": "SUCCESS", "trade_state_desc": "支付成功", "bank_type": "OTHERS",
@@ -156,7 +118,7 @@ func (p *Platform) Payment(number, transaction string, fen int64) map[string]any
 }
 
 // Refund is a successful refund's content.
-func (p *Platform) Refund(number, transaction, refund string, fen int64) map[string]any {
+func (p *WeChat) Refund(number, transaction, refund string, fen int64) map[string]any {
 	return map[string]any{
 		"mchid": p.MchID, "out_trade_no": number, "transaction_id": transaction, "out_refund_no": "R" + number,
 		"refund_id": refund, "refund_status": "SUCCESS", "success_time": time.Now().Format(time.RFC3339),
@@ -165,14 +127,8 @@ func (p *Platform) Refund(number, transaction, refund string, fen int64) map[str
 	}
 }
 
-// Callback is a signed callback: headers and body.
-type Callback struct {
-	Header http.Header
-	Body   []byte
-}
-
 // Sign makes the callback of a notice.
-func (p *Platform) Sign(n Notice) (Callback, error) {
+func (p *WeChat) Sign(n Notice) (Callback, error) {
 	p.fill(&n)
 	body, err := p.body(n)
 	if err != nil {
@@ -181,7 +137,7 @@ func (p *Platform) Sign(n Notice) (Callback, error) {
 	return p.SignBody(n, body)
 }
 
-func (p *Platform) fill(n *Notice) {
+func (p *WeChat) fill(n *Notice) {
 	if n.Event == "" {
 		n.Event = "TRANSACTION.SUCCESS"
 	}
@@ -205,7 +161,7 @@ func (p *Platform) fill(n *Notice) {
 	}
 }
 
-func (p *Platform) body(n Notice) ([]byte, error) {
+func (p *WeChat) body(n Notice) ([]byte, error) {
 	out := map[string]any{
 		"id": rand.Text(), "create_time": n.Time.Format(time.RFC3339), "resource_type": "encrypt-resource",
 		"event_type": n.Event, "summary": "支付成功",
@@ -249,7 +205,7 @@ func seal(key, nonce, associated string, plain []byte) (string, error) {
 }
 
 // SignBody signs a body that is made already.
-func (p *Platform) SignBody(n Notice, body []byte) (Callback, error) {
+func (p *WeChat) SignBody(n Notice, body []byte) (Callback, error) {
 	p.fill(&n)
 	nonce, stamp := rand.Text(), strconv.FormatInt(n.Time.Unix(), 10)
 	digest := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n", stamp, nonce, body))
@@ -267,34 +223,4 @@ func (p *Platform) SignBody(n Notice, body []byte) (Callback, error) {
 	h.Set("Wechatpay-Serial", n.Serial)
 	h.Set("Wechatpay-Signature-Type", "WECHATPAY2-SHA256-RSA2048")
 	return Callback{Header: h, Body: body}, nil
-}
-
-// Request is the callback as a request to url.
-func (c Callback) Request(url string) (*http.Request, error) {
-	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(c.Body)) //nolint:noctx // the caller adds it
-	if err != nil {
-		return nil, err
-	}
-	req.Header = c.Header.Clone()
-	return req, nil
-}
-
-// Answer is what the provider makes of an answer: nil is success, and it stops
-// calling.
-func Answer(res *http.Response) error {
-	defer res.Body.Close() //nolint:errcheck // read
-	text, err := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("HTTP %d: %s", res.StatusCode, text)
-	}
-	return nil
-}
-
-// serialOf is the same for the same key, so that a restart changes nothing.
-func serialOf(key *rsa.PrivateKey) *big.Int {
-	h := sha256.Sum256(key.N.Bytes())
-	return new(big.Int).SetBytes(h[:16])
 }

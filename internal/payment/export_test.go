@@ -1,0 +1,4 @@
+package payment
+
+// For tests of what stands outside.
+var CertificateNumber = certificateNumber

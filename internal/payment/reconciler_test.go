@@ -1,0 +1,351 @@
+package payment_test
+
+import (
+	"context"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"doorbell/internal/doorbell"
+	"doorbell/internal/payment"
+	"doorbell/internal/payment/paysim"
+	"doorbell/internal/store"
+	"doorbell/transport/transporttest"
+)
+
+// direct is a line to the providers without a network.
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	w := httptest.NewRecorder()
+	d.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// shop is a shop's own system with its providers, in a bubble of virtual time.
+type shop struct {
+	t       *testing.T
+	store   *store.Store
+	service *doorbell.Service
+	ledger  *paysim.Ledger
+	keys    *rsa.PrivateKey
+	sims    *paysim.Providers
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+func openShop(t *testing.T, sims *paysim.Providers, merchant *rsa.PrivateKey) *shop {
+	t.Helper()
+	s := &shop{t: t, sims: sims, keys: merchant, ledger: &paysim.Ledger{WeChat: sims.WeChat, Alipay: sims.Alipay, Merchant: &merchant.PublicKey}}
+	texts, err := doorbell.ParseTexts(map[doorbell.Type]string{1: "{{.Number}}", 2: "{{.Number}}", 3: "{{.Number}}", 4: "{{.Number}}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.store, err = store.Open(t.Context(), store.Options{URL: "sqlite://" + filepath.Join(t.TempDir(), "d.db")}); err != nil {
+		t.Fatal(err)
+	}
+	s.service = doorbell.NewService(s.store, doorbell.Rules{Texts: texts}, slog.New(slog.DiscardHandler))
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.running.Go(func() { _ = s.store.Run(ctx) }) // nil always
+	return s
+}
+
+func (s *shop) close() {
+	s.stop()
+	s.running.Wait()
+	if err := s.store.Close(); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// queriers ask over the direct line.
+func (s *shop) queriers() []payment.Querier {
+	s.t.Helper()
+	by := payment.Asking{Key: s.keys, Serial: "AB12", API: "http://providers", Transport: direct{s.ledger}}
+	wechat, err := payment.NewWeChatQuery(s.sims.WeChat.Account(), by)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	by.API += "/gateway.do"
+	alipay, err := payment.NewAlipayQuery(s.sims.Alipay.Account(), by)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return []payment.Querier{wechat, alipay}
+}
+
+// watched counts who asks, and tells when two nodes do.
+type watched struct {
+	payment.Querier
+	node   string
+	asking *atomic.Pointer[string]
+	t      *testing.T
+}
+
+func (w watched) Query(ctx context.Context, number string) (doorbell.Notice, error) {
+	w.asking.Store(&w.node)
+	return w.Querier.Query(ctx, number)
+}
+
+var merchantAndProviders = sync.OnceValues(func() (*rsa.PrivateKey, *paysim.Providers) {
+	merchant, err := paysim.NewAlipay() // a key like any other
+	if err != nil {
+		panic(err)
+	}
+	sims, err := paysim.New()
+	if err != nil {
+		panic(err)
+	}
+	return merchant.Key, sims
+})
+
+// TestEveryPaymentRingsOnce: providers that drop 30 % of their callbacks, call
+// late and twice, answer no question for a while; two nodes that take turns.
+// Every order that was paid rings, once; no other does.
+func TestEveryPaymentRingsOnce(t *testing.T) {
+	merchant, sims := merchantAndProviders()
+	orders := transporttest.Size(t, "DROPPED", 60)
+	synctest.Test(t, func(t *testing.T) {
+		s := openShop(t, sims, merchant)
+		defer s.close()
+		rng := rand.New(rand.NewPCG(transporttest.Seed(t), 1))
+		ctx, stop := context.WithCancel(t.Context())
+		var nodes sync.WaitGroup
+		var asking atomic.Pointer[string]
+		var logs strings.Builder
+		log := slog.New(slog.NewTextHandler(lockedWriter{&sync.Mutex{}, &logs}, nil))
+		start := func(name string) context.CancelFunc {
+			var q []payment.Querier
+			for _, one := range s.queriers() {
+				q = append(q, watched{one, name, &asking, t})
+			}
+			r := payment.NewReconciler(payment.ReconcilerOptions{
+				Queriers: q, Book: s.store, Take: s.service.TakeNotice, Log: log, Node: name, After: time.Minute, Until: 25 * time.Hour,
+			})
+			ctx, stop := context.WithCancel(ctx)
+			nodes.Go(func() {
+				if err := r.Run(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+			return stop
+		}
+		stopFirst := start("one")
+		time.Sleep(time.Second)
+		defer start("two")()
+		paid := s.customers(rng, orders)
+		s.ledger.Break(100)
+		time.Sleep(3 * time.Hour)
+		synctest.Wait()
+		if by := asking.Load(); by == nil || *by != "one" {
+			t.Errorf("asked by another than the first node")
+		}
+		stopFirst()
+		late := s.customers(rng, orders/4)
+		time.Sleep(25 * time.Hour)
+		stop()
+		nodes.Wait()
+		if by := asking.Load(); *by != "two" {
+			t.Errorf("asked by %s after the first node's end, want the other", *by)
+		}
+		for number, want := range merge(paid, late) {
+			s.wantRings(number, want)
+			if n := s.ledger.Asked(number); n > 80 { // 18 times at two providers, by two nodes, and those that met an error
+				t.Errorf("order %s was asked for %d times", number, n)
+			}
+		}
+		if strings.Contains(logs.String(), "oTrial") {
+			t.Error("the log holds what a provider said of its customer")
+		}
+	})
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	w  *strings.Builder
+}
+
+func (l lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+func merge(a, b map[string]int) map[string]int {
+	for k, v := range b {
+		a[k] = v
+	}
+	return a
+}
+
+// customers order over an hour; most pay, at WeChat or Alipay. It returns how
+// often each number must ring.
+func (s *shop) customers(rng *rand.Rand, orders int) map[string]int {
+	s.t.Helper()
+	rings := map[string]int{}
+	for i := range orders {
+		number := fmt.Sprintf("N%d-%d", time.Now().Unix(), i)
+		order := doorbell.Order{Number: number, Shop: 1, User: 1, Money: doorbell.Money{Minor: 100, Currency: "CNY"}}
+		if _, _, err := s.service.CreateOrder(s.t.Context(), order); err != nil {
+			s.t.Fatal(err)
+		}
+		rings[number] = 0
+		if rng.IntN(10) > 0 {
+			rings[number] = 1
+			s.pay(rng, number)
+		}
+		time.Sleep(time.Hour / time.Duration(orders))
+	}
+	return rings
+}
+
+// pay is one customer's payment and what becomes of its callback.
+func (s *shop) pay(rng *rand.Rand, number string) {
+	s.t.Helper()
+	m := paysim.Payment{Number: number, Transaction: "T-" + number, Minor: 100}
+	sim := []paysim.Provider{s.sims.WeChat, s.sims.Alipay}[rng.IntN(2)]
+	s.ledger.Pay(sim.Name(), m)
+	copies := rng.IntN(3)
+	if rng.IntN(10) < 3 {
+		copies = 0 // dropped, for good
+	} else if copies == 0 {
+		copies = 1
+	}
+	v, err := sim.Verifier()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for range copies {
+		time.Sleep(time.Duration(rng.IntN(5)) * time.Second)
+		c, err := sim.Paid(m)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		n, err := v.Verify(s.t.Context(), c.Header, c.Body)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if verdict, err := s.service.TakeNotice(s.t.Context(), n); err != nil || !verdict.Succeeded() {
+			s.t.Errorf("%s: %s, %v", number, verdict, err)
+		}
+	}
+}
+
+// wantRings counts the alerts of type 1 of an order.
+func (s *shop) wantRings(number string, want int) {
+	s.t.Helper()
+	var after doorbell.Seq
+	got := 0
+	for {
+		alerts, err := s.store.AlertsAfter(s.t.Context(), 1, after, 500)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, a := range alerts {
+			after = a.Seq
+			if a.Number == number && a.Type == doorbell.NewOrder {
+				got++
+			}
+		}
+		if len(alerts) < 500 {
+			break
+		}
+	}
+	if got != want {
+		s.t.Errorf("order %s rang %d times, want %d", number, got, want)
+	}
+}
+
+// TestQueries: what a provider's answer means, and that another's is none.
+func TestQueries(t *testing.T) {
+	merchant, sims := merchantAndProviders()
+	synctest.Test(t, func(t *testing.T) {
+		s := openShop(t, sims, merchant)
+		defer s.close()
+		states := map[string][]struct {
+			state   string
+			want    error
+			refusal string
+		}{
+			"wechat": {
+				{"SUCCESS", nil, ""},
+				{"NOTPAY", payment.ErrNotPaid, ""},
+				{"USERPAYING", payment.ErrNotPaid, ""},
+				{"CLOSED", payment.ErrClosed, ""},
+				{"PAYERROR", payment.ErrClosed, ""},
+				{"REVOKED", payment.ErrClosed, ""},
+				{"REFUND", nil, "refunded since, in whole or in part"},
+				{"SOMETHING_NEW", nil, "not a success"},
+			},
+			"alipay": {
+				{"TRADE_SUCCESS", nil, ""},
+				{"TRADE_FINISHED", nil, ""},
+				{"WAIT_BUYER_PAY", payment.ErrNotPaid, ""},
+				{"TRADE_CLOSED", payment.ErrClosed, ""},
+				{"SOMETHING_NEW", nil, "not a success"},
+			},
+		}
+		for _, q := range s.queriers() {
+			for i, c := range states[q.Provider()] {
+				number := fmt.Sprintf("Q-%d", i)
+				s.ledger.SetState(q.Provider(), number, c.state)
+				n, err := q.Query(t.Context(), number)
+				if !errors.Is(err, c.want) || c.want == nil && (n.Refusal != c.refusal || n.Number != number || n.Minor != 1 || n.Transaction != "T-"+number || n.Provider != q.Provider()) {
+					t.Errorf("%s %s: %+v, %v", q.Provider(), c.state, n, err)
+				}
+			}
+			if _, err := q.Query(t.Context(), "NOBODY"); !errors.Is(err, payment.ErrNotPaid) {
+				t.Errorf("%s, an order that it does not know: %v", q.Provider(), err)
+			}
+			s.ledger.Break(1)
+			if _, err := q.Query(t.Context(), "Q-0"); err == nil || errors.Is(err, payment.ErrNotPaid) || strings.Contains(err.Error(), "oTrial") {
+				t.Errorf("%s, an error of the provider's: %v", q.Provider(), err)
+			}
+		}
+	})
+}
+
+// TestAnswersOfAnother: an answer that somebody else signed, or that is of
+// another order, is no answer.
+func TestAnswersOfAnother(t *testing.T) {
+	merchant, sims := merchantAndProviders()
+	strangers, err := paysim.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := openShop(t, sims, merchant)
+		defer s.close()
+		s.ledger.Pay("wechat", paysim.Payment{Number: "A", Transaction: "T", Minor: 1})
+		s.ledger.Pay("alipay", paysim.Payment{Number: "A", Transaction: "T", Minor: 1})
+		for _, q := range s.queriers() {
+			if n, err := q.Query(t.Context(), "A"); err != nil || n.Refusal != "" {
+				t.Fatalf("%s: %+v, %v", q.Provider(), n, err)
+			}
+		}
+		s.ledger.WeChat, s.ledger.Alipay = strangers.WeChat, strangers.Alipay
+		for _, q := range s.queriers() {
+			if n, err := q.Query(t.Context(), "A"); err == nil || errors.Is(err, payment.ErrNotPaid) {
+				t.Errorf("%s took a stranger's answer: %+v, %v", q.Provider(), n, err)
+			}
+		}
+	})
+}
