@@ -57,6 +57,7 @@ type Sender struct {
 	Options
 	targets []target
 	client  *http.Client
+	steps   []time.Duration
 	sent    atomic.Int64
 	failed  atomic.Int64
 }
@@ -93,7 +94,7 @@ var steps = []time.Duration{
 // New checks the targets and starts nothing.
 func New(o Options) (*Sender, error) {
 	s := &Sender{
-		Options: o,
+		Options: o, steps: steps,
 		client: &http.Client{
 			Timeout:       sendTimeout,
 			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: workers, IdleConnTimeout: time.Minute},
@@ -255,11 +256,11 @@ func (s *Sender) settle(ctx context.Context, o *doorbell.Outgoing, err error) {
 	}
 	s.failed.Add(1)
 	o.LastError = err.Error()
-	if o.Attempts > len(steps) {
+	if o.Attempts > len(s.steps) {
 		o.State = doorbell.GivenUp
 		s.Log.ErrorContext(ctx, "webhook given up; doorbell webhooks replay sends it again", "hook", o.Hook, "event", o.Event, "id", o.ID, "attempts", o.Attempts, "error", err)
 	} else {
-		d := steps[o.Attempts-1]
+		d := s.steps[o.Attempts-1]
 		o.NextAt = time.Now().Add(d + rand.N(d/5))
 		s.Log.WarnContext(ctx, "webhook not taken", "hook", o.Hook, "event", o.Event, "id", o.ID, "attempts", o.Attempts, "error", err)
 	}

@@ -45,14 +45,28 @@ type Reconciler struct {
 	asked    atomic.Int64
 	found    atomic.Int64
 
-	plans  map[doorbell.OrderID]*plan // owned by Run
-	pauses map[string]pause           // owned by Run, by provider
+	plans  map[question]*plan // owned by Run
+	pauses map[string]pause   // owned by Run, by provider
 }
 
-// plan is when an order is asked for next.
+// question is one order at one provider.
+type question struct {
+	order    doorbell.OrderID
+	provider string
+}
+
+// plan is when a question is asked next.
 type plan struct {
 	next time.Time
-	seen int // the sweep that saw it last
+	seen int // the sweep that saw its order last
+}
+
+// asking is a question whose time has come.
+type asking struct {
+	question
+	about  doorbell.Order
+	at     Querier
+	failed bool // the answer is not known
 }
 
 // pause is how long a provider that fails is left alone.
@@ -64,7 +78,7 @@ type pause struct {
 const (
 	// sweepEvery is how often the unpaid orders are looked through.
 	sweepEvery = 5 * time.Second
-	// maxPlans bounds the orders that are planned for, some 10 MiB.
+	// maxPlans bounds the questions that are planned, some 15 MiB.
 	maxPlans = 100_000
 	// maxQuestions bounds the questions of one sweep, at all providers
 	// together: 10 a second. WeChat Pay takes 600 a second of one merchant.
@@ -88,7 +102,7 @@ const (
 
 // NewReconciler starts nothing.
 func NewReconciler(o ReconcilerOptions) *Reconciler {
-	r := &Reconciler{ReconcilerOptions: o, plans: map[doorbell.OrderID]*plan{}, pauses: map[string]pause{}}
+	r := &Reconciler{ReconcilerOptions: o, plans: map[question]*plan{}, pauses: map[string]pause{}}
 	r.Replace(o.Queriers)
 	return r
 }
@@ -114,18 +128,15 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	}()
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	var renew time.Time
+	var next time.Time // of the lease
+	held := false
 	for sweep := 0; ; sweep++ {
-		held := time.Now().Before(renew)
-		if !held {
+		if now := time.Now(); !now.Before(next) {
 			var err error
-			if held, err = r.Book.Lease(ctx, leaseName, r.Node, time.Now().Add(leaseTime)); err != nil && ctx.Err() == nil {
+			if held, err = r.Book.Lease(ctx, leaseName, r.Node, now.Add(leaseTime)); err != nil && ctx.Err() == nil {
 				r.Log.ErrorContext(ctx, "reconciler has no lease", "error", err)
 			}
-			renew = time.Time{}
-			if held {
-				renew = time.Now().Add(leaseTime / 3)
-			}
+			next = now.Add(leaseTime / 3)
 		}
 		if held {
 			if err := r.sweep(ctx, sweep, time.Now()); err != nil && ctx.Err() == nil {
@@ -140,104 +151,106 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	}
 }
 
-// sweep looks through the unpaid orders and asks for those whose time has come.
+// sweep looks through the unpaid orders and asks what is due.
 func (r *Reconciler) sweep(ctx context.Context, sweep int, now time.Time) error {
 	due, err := r.due(ctx, sweep, now)
 	if err != nil {
 		return err
 	}
-	var asking sync.WaitGroup
-	work := make(chan doorbell.Order)
-	results := make(chan failed, len(due)*len(*r.queriers.Load()))
-	for range askers {
-		asking.Go(func() {
-			for o := range work {
-				r.ask(ctx, o, now, results)
+	work := make(chan *asking)
+	var running sync.WaitGroup
+	for range min(askers, len(due)) {
+		running.Go(func() {
+			for a := range work {
+				a.failed = !r.ask(ctx, a)
 			}
 		})
 	}
-	for _, o := range due {
-		work <- o
+	for _, a := range due {
+		work <- a
 	}
 	close(work)
-	asking.Wait()
-	close(results)
-	bad := map[string]bool{}
-	for f := range results {
-		bad[f.provider] = bad[f.provider] || f.asked
-		r.plans[f.order].next = now.Add(minPause) // the answer is not known: soon again
+	running.Wait()
+	tried, failed := map[string]bool{}, map[string]bool{}
+	for _, a := range due {
+		tried[a.provider] = true
+		if a.failed {
+			failed[a.provider] = true
+			r.plans[a.question].next = now // again, after the pause
+		}
 	}
-	for _, q := range *r.queriers.Load() {
-		r.judge(q.Provider(), bad[q.Provider()], now)
+	for provider := range tried {
+		p := pause{}
+		if failed[provider] {
+			p.last = min(max(2*r.pauses[provider].last, minPause), maxPause)
+			p.until = now.Add(p.last)
+		}
+		r.pauses[provider] = p
 	}
 	return nil
 }
 
-// judge lengthens or ends a provider's pause.
-func (r *Reconciler) judge(provider string, failed bool, now time.Time) {
-	p := r.pauses[provider]
-	switch {
-	case failed:
-		p.last = min(max(2*p.last, minPause), maxPause)
-		p.until = now.Add(p.last)
-	case now.After(p.until):
-		p = pause{}
-	}
-	r.pauses[provider] = p
-}
-
-// due returns the orders to ask for now and plans when to do so again.
-func (r *Reconciler) due(ctx context.Context, sweep int, now time.Time) ([]doorbell.Order, error) {
-	var due []doorbell.Order
+// due returns what to ask now, and plans when to ask again.
+func (r *Reconciler) due(ctx context.Context, sweep int, now time.Time) ([]*asking, error) {
+	var due []*asking
 	var last doorbell.Order
 	const page = 500
 	left := 0
-	for {
+	for more := true; more; {
 		orders, err := r.Book.Unpaid(ctx, now.Add(-r.Until), now.Add(-r.After), last, page)
 		if err != nil {
 			return nil, err
 		}
 		for _, o := range orders {
 			last = o
-			if o.Currency != doorbell.DefaultCurrency { // neither provider takes another one here
-				continue
-			}
-			p := r.plans[o.ID]
-			if p == nil {
-				if len(r.plans) >= maxPlans {
+			for _, q := range *r.queriers.Load() {
+				switch p := r.plan(o, q, sweep, now); {
+				case p == nil:
 					left++
-					continue
+				case !p.next.After(now) && !now.Before(r.pauses[q.Provider()].until):
+					due = append(due, &asking{question: question{o.ID, q.Provider()}, about: o, at: q})
 				}
-				p = &plan{next: now}
-				if sweep == 0 {
-					p.next = now.Add(rand.N(firstSpread))
-				}
-				r.plans[o.ID] = p
-			}
-			p.seen = sweep
-			if !p.next.After(now) {
-				due = append(due, o)
 			}
 		}
-		if len(orders) < page {
-			break
-		}
+		more = len(orders) == page
 	}
 	if left > 0 {
 		r.Log.WarnContext(ctx, "too many unpaid orders to ask for all", "left", left)
 	}
-	for id, p := range r.plans {
+	for q, p := range r.plans {
 		if p.seen != sweep { // paid, or too old
-			delete(r.plans, id)
+			delete(r.plans, q)
 		}
 	}
 	// The youngest first: food that is not begun yet. The others stay due.
-	slices.SortFunc(due, func(a, b doorbell.Order) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	slices.SortFunc(due, func(a, b *asking) int { return b.about.CreatedAt.Compare(a.about.CreatedAt) })
 	due = due[:min(len(due), maxQuestions)]
-	for _, o := range due {
-		r.plans[o.ID].next = now.Add(step(now.Sub(o.CreatedAt)))
+	for _, a := range due {
+		r.plans[a.question].next = now.Add(step(now.Sub(a.about.CreatedAt)))
 	}
 	return due, nil
+}
+
+// plan finds or makes the plan of one question; nil where there is no room for
+// it. Neither provider takes another currency here: its plan is never due.
+func (r *Reconciler) plan(o doorbell.Order, at Querier, sweep int, now time.Time) *plan {
+	q := question{o.ID, at.Provider()}
+	p := r.plans[q]
+	if p == nil {
+		if len(r.plans) >= maxPlans {
+			return nil
+		}
+		p = &plan{next: now}
+		if sweep == 0 {
+			p.next = now.Add(rand.N(firstSpread))
+		}
+		if o.Currency != doorbell.DefaultCurrency {
+			p.next = now.Add(2 * r.Until)
+		}
+		r.plans[q] = p
+	}
+	p.seen = sweep
+	return p
 }
 
 // step is the time to the next question about an order of this age.
@@ -246,44 +259,28 @@ func step(age time.Duration) time.Duration {
 	return d + time.Duration(spread*(2*rand.Float64()-1)*float64(d))
 }
 
-// failed is a question without an answer, or not asked because of a pause.
-type failed struct {
-	order    doorbell.OrderID
-	provider string
-	asked    bool
-}
-
-// ask asks every provider that is not paused, until one has the money.
-func (r *Reconciler) ask(ctx context.Context, o doorbell.Order, now time.Time, results chan<- failed) {
-	for _, q := range *r.queriers.Load() {
-		if now.Before(r.pauses[q.Provider()].until) {
-			results <- failed{o.ID, q.Provider(), false}
-			continue
+// ask asks, and settles what it finds. It reports whether the answer is known.
+func (r *Reconciler) ask(ctx context.Context, a *asking) bool {
+	r.asked.Add(1)
+	n, err := a.at.Query(ctx, a.about.Number)
+	switch {
+	case errors.Is(err, ErrNotPaid), errors.Is(err, ErrClosed):
+		return true
+	case err != nil:
+		if ctx.Err() == nil {
+			r.Log.WarnContext(ctx, "provider not asked", "provider", a.provider, "number", a.about.Number, "error", err)
 		}
-		r.asked.Add(1)
-		n, err := q.Query(ctx, o.Number)
-		switch {
-		case errors.Is(err, ErrNotPaid), errors.Is(err, ErrClosed):
-			continue
-		case err != nil:
-			if ctx.Err() == nil {
-				r.Log.WarnContext(ctx, "provider not asked", "provider", q.Provider(), "number", o.Number, "error", err)
-			}
-			results <- failed{o.ID, q.Provider(), true}
-			continue
-		}
-		verdict, err := r.Take(context.WithoutCancel(ctx), n)
-		if err != nil {
-			r.Log.ErrorContext(ctx, "payment found and not kept", "provider", q.Provider(), "number", o.Number, "error", err)
-			results <- failed{o.ID, q.Provider(), true}
-			continue
-		}
-		if verdict == doorbell.Settled || verdict == doorbell.PaidAfterCancel {
-			r.found.Add(1)
-		}
-		r.Log.WarnContext(ctx, "payment found by asking", "provider", q.Provider(), "number", o.Number, "transaction", n.Transaction, "verdict", verdict)
-		if verdict.Succeeded() {
-			return
-		}
+		return false
 	}
+	// Stopping must not leave a payment half told.
+	verdict, err := r.Take(context.WithoutCancel(ctx), n)
+	if err != nil {
+		r.Log.ErrorContext(ctx, "payment found and not kept", "provider", a.provider, "number", a.about.Number, "error", err)
+		return false
+	}
+	if verdict == doorbell.Settled || verdict == doorbell.PaidAfterCancel {
+		r.found.Add(1)
+	}
+	r.Log.WarnContext(ctx, "payment found by asking", "provider", a.provider, "number", a.about.Number, "transaction", n.Transaction, "verdict", verdict)
+	return true
 }
