@@ -45,7 +45,7 @@ func loadVerifiers(cfg config.Config) (map[string]payment.Verifier, error) {
 		}
 		v, err := load()
 		if err != nil {
-			faults = append(faults, fmt.Errorf("pay.%s: %w", key, err))
+			faults = append(faults, fmt.Errorf("pay.%s.%w", key, err)) // err begins with the key's last part
 			return
 		}
 		out[key] = v
@@ -56,25 +56,37 @@ func loadVerifiers(cfg config.Config) (map[string]payment.Verifier, error) {
 		if err != nil {
 			return nil, err
 		}
-		return payment.NewWeChat(account)
+		v, err := payment.NewWeChat(account)
+		return v, under("api_v3_key", err)
 	})
 	add("alipay", pay.Alipay.Configured(), func() (payment.Verifier, error) {
 		account, err := alipayAccount(pay.Alipay)
 		if err != nil {
 			return nil, err
 		}
-		return payment.NewAlipay(account)
+		v, err := payment.NewAlipay(account)
+		return v, under("certificates", err)
 	})
 	add("stripe", len(pay.Stripe.Secrets) > 0, func() (payment.Verifier, error) {
-		return payment.NewStripe(pay.Stripe.Plain(), pay.Stripe.CheckAmount)
+		v, err := payment.NewStripe(pay.Stripe.Plain(), pay.Stripe.CheckAmount)
+		return v, under("secrets", err)
 	})
 	add("webhook", len(pay.Webhook.Secrets) > 0, func() (payment.Verifier, error) {
-		return payment.NewWebhook(pay.Webhook.Plain(), pay.Webhook.CheckAmount)
+		v, err := payment.NewWebhook(pay.Webhook.Plain(), pay.Webhook.CheckAmount)
+		return v, under("secrets", err)
 	})
 	if err := errors.Join(faults...); err != nil {
 		return nil, usageError{err}
 	}
 	return out, nil
+}
+
+// under names the key whose value is at fault.
+func under(key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", key, err)
 }
 
 // weChatAccount reads the keys that the settings name.
@@ -84,11 +96,11 @@ func weChatAccount(w config.WeChat) (payment.Account, error) {
 	}
 	var err error
 	if account.Certificates, err = payment.LoadCertificates(w.Certificates); err != nil {
-		return account, err
+		return account, fmt.Errorf("certificates: %w", err)
 	}
 	for id, file := range w.KeyFiles() {
 		if account.PublicKeys[id], err = payment.LoadPublicKey(file); err != nil {
-			return account, err
+			return account, fmt.Errorf("public_key: %w", err)
 		}
 	}
 	return account, nil
@@ -99,12 +111,12 @@ func alipayAccount(a config.Alipay) (payment.AlipayAccount, error) {
 	account := payment.AlipayAccount{AppID: a.AppID, SellerID: a.SellerID, CheckAmount: a.CheckAmount}
 	var err error
 	if account.Certificates, err = payment.LoadCertificates(a.Certificates); err != nil {
-		return account, err
+		return account, fmt.Errorf("certificates: %w", err)
 	}
 	for _, file := range a.PublicKeys {
 		key, err := payment.LoadPublicKey(file)
 		if err != nil {
-			return account, err
+			return account, fmt.Errorf("public_keys: %w", err)
 		}
 		account.PublicKeys = append(account.PublicKeys, key)
 	}
@@ -113,35 +125,35 @@ func alipayAccount(a config.Alipay) (payment.AlipayAccount, error) {
 
 // loadQueriers has one for each provider that can be asked: the merchant's own
 // key is there to sign the questions.
-func loadQueriers(cfg config.Config) ([]payment.Querier, error) {
+func loadQueriers(ctx context.Context, cfg config.Config) ([]payment.Querier, error) {
 	var out []payment.Querier
 	if w := cfg.Pay.WeChat; w.PrivateKey != "" {
-		q, err := weChatQuery(w)
+		q, err := weChatQuery(ctx, w)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("pay.wechat: %w", err)}
+			return nil, usageError{fmt.Errorf("pay.wechat.%w", err)}
 		}
 		out = append(out, q)
 	}
 	if a := cfg.Pay.Alipay; a.PrivateKey != "" {
 		q, err := alipayQuery(a)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("pay.alipay: %w", err)}
+			return nil, usageError{fmt.Errorf("pay.alipay.%w", err)}
 		}
 		out = append(out, q)
 	}
 	return out, nil
 }
 
-func weChatQuery(w config.WeChat) (payment.Querier, error) {
+func weChatQuery(ctx context.Context, w config.WeChat) (payment.Querier, error) {
 	account, err := weChatAccount(w)
 	if err != nil {
 		return nil, err
 	}
 	key, err := payment.LoadPrivateKey(w.PrivateKey)
 	if err != nil {
-		return nil, err
+		return nil, under("private_key", err)
 	}
-	return payment.NewWeChatQuery(account, payment.Asking{Key: key, Serial: w.Serial, API: w.APIURL})
+	return payment.NewWeChatQuery(ctx, account, payment.Asking{Key: key, Serial: w.Serial, API: w.APIURL})
 }
 
 func alipayQuery(a config.Alipay) (payment.Querier, error) {
@@ -151,7 +163,7 @@ func alipayQuery(a config.Alipay) (payment.Querier, error) {
 	}
 	key, err := payment.LoadPrivateKey(a.PrivateKey)
 	if err != nil {
-		return nil, err
+		return nil, under("private_key", err)
 	}
 	return payment.NewAlipayQuery(account, payment.Asking{
 		Key: key, API: a.APIURL, AppCertificate: a.AppCertificate, RootCertificate: a.RootCertificate,
@@ -194,7 +206,7 @@ func (a *app) reloadKeys(ctx context.Context) error {
 
 func (a *app) replaceKeys(ctx context.Context) {
 	verifiers, err := loadVerifiers(a.cfg)
-	queriers, err2 := loadQueriers(a.cfg)
+	queriers, err2 := loadQueriers(ctx, a.cfg)
 	if err := errors.Join(err, err2); err != nil {
 		a.log.ErrorContext(ctx, "payment keys not read again; those in use stay", "error", err)
 		return

@@ -132,7 +132,7 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, s seams) (*
 	for provider, v := range verifiers {
 		a.gates[provider] = payment.NewGate(v)
 	}
-	queriers, err := loadQueriers(cfg)
+	queriers, err := loadQueriers(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +157,7 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, s seams) (*
 	})
 	a.ws, a.sse = ws.New(cfg.Stream.WriteTimeout), sse.New(cfg.Stream.WriteTimeout)
 	a.service = doorbell.NewService(a.store, rules, log)
-	node := "node-" + rand.Text()[:12]
+	node := nodeName(cfg)
 	if a.hooks, err = newHooks(cfg, a.store, node, log); err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}
@@ -170,6 +170,17 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, s seams) (*
 		return nil, errors.Join(err, a.store.Close())
 	}
 	return a, nil
+}
+
+// nodeName tells this node from others, and is the same after a restart: what
+// only one node may do goes on at once, and does not wait for the lease of a
+// process that was killed.
+func nodeName(cfg config.Config) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = rand.Text()
+	}
+	return host + " " + cfg.Server.Addr
 }
 
 // rulesOf is what the settings decide.

@@ -46,14 +46,7 @@ func simulate(ctx context.Context, args []string, out io.Writer) error {
 	if !cfg.OnTrial() {
 		return errors.New("the server is not on trial: the simulator's key verifies nothing there (see pay.trial)")
 	}
-	all, err := paysim.Load(dataDir(cfg.Config))
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("the server has made no keys for the simulator yet; start it first: %w", err)
-	}
-	if err != nil {
-		return err
-	}
-	strangers, err := paysim.New()
+	players, err := simulators(dataDir(cfg.Config), *provider, simulator{shop: *shop, amount: *amount, pause: *pause, out: out})
 	if err != nil {
 		return err
 	}
@@ -63,24 +56,42 @@ func simulate(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	found := false
-	for i, p := range all.All() {
-		if *provider != "all" && *provider != p.Name() {
-			continue
-		}
-		found = true
-		s := simulator{remote: r, provider: p, stranger: strangers.All()[i], shop: *shop, amount: *amount, pause: *pause, out: out}
+	for _, s := range players {
+		s.remote = r
 		for _, name := range chosen {
-			s.say("%s, %s\n", p.Name(), name)
+			s.say("%s, %s\n", s.provider.Name(), name)
 			if err := s.repeat(ctx, *orders, name); err != nil {
-				return fmt.Errorf("%s, %s: %w", p.Name(), name, err)
+				return fmt.Errorf("%s, %s: %w", s.provider.Name(), name, err)
 			}
 		}
 	}
-	if !found {
-		return usageError{fmt.Errorf("simulate: there is no provider %q", *provider)}
-	}
 	return nil
+}
+
+// simulators play the chosen provider, or all, with the keys that the server
+// made for them.
+func simulators(dir, provider string, s simulator) (players []simulator, err error) {
+	all, err := paysim.Load(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("the server has made no keys for the simulator yet; start it first: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	strangers, err := paysim.New()
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range all.All() {
+		if provider == "all" || provider == p.Name() {
+			s.provider, s.stranger = p, strangers.All()[i]
+			players = append(players, s)
+		}
+	}
+	if players == nil {
+		return nil, usageError{fmt.Errorf("simulate: there is no provider %q", provider)}
+	}
+	return players, nil
 }
 
 // simulator plays one provider and its customers.
@@ -163,7 +174,7 @@ func (s simulator) order(ctx context.Context, number string) (id doorbell.OrderI
 
 // call sends a callback; the error is what the provider would note.
 func (s simulator) call(ctx context.Context, c paysim.Callback) error {
-	req, err := c.Request(s.base + s.provider.Path())
+	req, err := c.Request(s.base + paysim.Path(s.provider))
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func (s *testServer) genuine(p paysim.Provider, m paysim.Payment) paysim.Callbac
 
 func (s *testServer) wantTaken(p paysim.Provider, what string, c paysim.Callback) {
 	s.t.Helper()
-	if w := s.deliver(p.Path(), c); !p.Taken(w.Code, w.Body.String()) {
+	if w := s.deliver(paysim.Path(p), c); !p.Taken(w.Code, w.Body.String()) {
 		s.t.Errorf("%s, %s: %d %s; want it taken", p.Name(), what, w.Code, w.Body)
 	}
 }
@@ -381,7 +381,7 @@ func TestForgeryGenerator(t *testing.T) {
 			continue // refund_fee is not there to be taken away
 		}
 		made[p.Name()]++
-		if w := s.deliver(p.Path(), forged); w.Code < 400 || p.Taken(w.Code, w.Body.String()) {
+		if w := s.deliver(paysim.Path(p), forged); w.Code < 400 || p.Taken(w.Code, w.Body.String()) {
 			t.Errorf("%s: %d %s\n%q %q", name, w.Code, w.Body, forged.Header, forged.Body)
 		}
 	}
@@ -394,7 +394,7 @@ func TestForgeryGenerator(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if w := s.deliver(p.Path(), c); w.Code < 400 {
+				if w := s.deliver(paysim.Path(p), c); w.Code < 400 {
 					t.Errorf("%s, signed by a stranger's %s, %s: %d", p.Name(), other.Name(), state, w.Code)
 				}
 				if k == i {
@@ -403,7 +403,7 @@ func TestForgeryGenerator(t *testing.T) {
 				if c, err = sims.All()[k].Paid(m); err != nil {
 					t.Fatal(err)
 				}
-				if w := s.deliver(p.Path(), c); w.Code < 400 {
+				if w := s.deliver(paysim.Path(p), c); w.Code < 400 {
 					t.Errorf("%s took what is signed for %s: %d", p.Name(), other.Name(), w.Code)
 				}
 			}
@@ -476,7 +476,7 @@ func TestBadBodies(t *testing.T) {
 			"many parameters":   {bytes.Repeat([]byte("a=1&"), 16_000), 401},
 			"a broken escape":   {[]byte("sign=%zz&sign_type=RSA2"), 401},
 		} {
-			if w := s.deliver(p.Path(), paysim.Callback{Header: c.Header, Body: bad.body}); w.Code != bad.want || w.Body.Len() == 0 || w.Body.Len() > 200 {
+			if w := s.deliver(paysim.Path(p), paysim.Callback{Header: c.Header, Body: bad.body}); w.Code != bad.want || w.Body.Len() == 0 || w.Body.Len() > 200 {
 				t.Errorf("%s, %s: %d %s, want %d with a reason", p.Name(), name, w.Code, w.Body, bad.want)
 			}
 		}
@@ -516,7 +516,7 @@ func TestFloodFromOneSource(t *testing.T) {
 					case <-stop:
 						return
 					default:
-						s.deliver(p.Path(), forged)
+						s.deliver(paysim.Path(p), forged)
 					}
 				}
 			})
@@ -542,7 +542,7 @@ func TestForwardedCallback(t *testing.T) {
 	s.order("A-2", 100)
 	s.genuine(sims.Alipay, paysim.Payment{Number: "A-2", Transaction: "t", Minor: 100})
 	c.Body = append(c.Body, ' ')
-	s.deliver(sims.WeChat.Path(), c)
+	s.deliver(paysim.Path(sims.WeChat), c)
 	kept, err := s.store.Outgoing(t.Context(), store.OutgoingQuery{Any: true, Limit: 10})
 	if err != nil || len(kept) != 1 {
 		t.Fatalf("%d kept, %v; want the genuine one of WeChat, once", len(kept), err)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -176,30 +175,6 @@ func TestGenuineByCertificateAndByPublicKey(t *testing.T) {
 		s.send("notify/paySuccess", paysim.Notice{Content: s.platform.Payment(number, "T"+number, 100), Serial: serial}).want(t, serial, 204, "")
 	}
 	s.wantHead(2)
-}
-
-func TestThousandCopiesRingOnce(t *testing.T) {
-	s := newServer(t)
-	s.order("A-1", 100)
-	c, err := s.platform.Sign(paysim.Notice{Content: s.platform.Payment("A-1", "T1", 100)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	copies := 1000
-	if testing.Short() {
-		copies = 100
-	}
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, 64)
-	for range copies {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			s.post("pay/wechat", c).want(t, "a copy", 204, "")
-		})
-	}
-	wg.Wait()
-	s.wantHead(1)
 }
 
 func TestPaymentVerdicts(t *testing.T) {

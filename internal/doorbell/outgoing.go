@@ -147,8 +147,11 @@ type acceptedEvent struct {
 
 // unheardEvent is the data of order.unheard.
 type unheardEvent struct {
-	Alert   Alert `json:"alert"`
-	Seconds int64 `json:"seconds"` // since it rang
+	OrderID OrderID `json:"orderId"`
+	Number  string  `json:"number"`
+	Shop    ShopID  `json:"shopId"`
+	Seconds int64   `json:"seconds"` // since it rang
+	Alert   Alert   `json:"alert"`
 }
 
 // anomalyEvent is the data of payment.anomaly.

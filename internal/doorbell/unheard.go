@@ -25,7 +25,7 @@ func (s *Service) TellUnheard(ctx context.Context, after time.Duration) (told in
 				if first, err = tx.MarkUnheard(a.Shop, a.Seq); err != nil || !first {
 					return err
 				}
-				return s.tell(tx, OrderUnheard, a.Shop, unheardEvent{a, seconds})
+				return s.tell(tx, OrderUnheard, a.Shop, unheardEvent{a.OrderID, a.Number, a.Shop, seconds, a})
 			})
 			if err != nil {
 				return told, err

@@ -98,12 +98,12 @@ type Asking struct {
 }
 
 // NewWeChatQuery checks the account.
-func NewWeChatQuery(a Account, by Asking) (*WeChatQuery, error) {
+func NewWeChatQuery(ctx context.Context, a Account, by Asking) (*WeChatQuery, error) {
 	reader, err := NewWeChat(a)
 	if err != nil {
 		return nil, err
 	}
-	client, err := core.NewClient(context.Background(), option.WithMerchantCredential(a.MchID, by.Serial, by.Key),
+	client, err := core.NewClient(ctx, option.WithMerchantCredential(a.MchID, by.Serial, by.Key),
 		option.WithVerifier(reader.keys), option.WithHTTPClient(asker(by.Transport)))
 	if err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ func (q *WeChatQuery) Query(ctx context.Context, number string) (doorbell.Notice
 	address := q.api + "/v3/pay/transactions/out-trade-no/" + url.PathEscape(number) + "?mchid=" + url.QueryEscape(q.reader.account.MchID)
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	result, err := q.client.Get(ctx, address) //nolint:bodyclose // wholeAnswers has closed it
+	result, err := q.client.Get(ctx, address)
 	if e, ok := errors.AsType[*core.APIError](err); ok {
 		if e.Code == "ORDER_NOT_EXIST" || e.Code == "ORDERNOTEXIST" {
 			return doorbell.Notice{}, ErrNotPaid // the customer has not come as far as paying

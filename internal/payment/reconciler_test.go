@@ -77,10 +77,10 @@ func (s *shop) close() {
 }
 
 // queriers ask over the direct line.
-func (s *shop) queriers() []payment.Querier {
+func (s *shop) queriers(ctx context.Context) []payment.Querier {
 	s.t.Helper()
 	by := payment.Asking{Key: s.keys, Serial: "AB12", API: "http://providers", Transport: direct{s.ledger}}
-	wechat, err := payment.NewWeChatQuery(s.sims.WeChat.Account(), by)
+	wechat, err := payment.NewWeChatQuery(ctx, s.sims.WeChat.Account(), by)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestEveryPaymentRingsOnce(t *testing.T) {
 		log := slog.New(slog.NewTextHandler(lockedWriter{&sync.Mutex{}, &logs}, nil))
 		start := func(name string) context.CancelFunc {
 			var q []payment.Querier
-			for _, one := range s.queriers() {
+			for _, one := range s.queriers(ctx) {
 				q = append(q, watched{one, name, &asking, t})
 			}
 			r := payment.NewReconciler(payment.ReconcilerOptions{
@@ -303,7 +303,7 @@ func TestQueries(t *testing.T) {
 				{"SOMETHING_NEW", nil, "not a success"},
 			},
 		}
-		for _, q := range s.queriers() {
+		for _, q := range s.queriers(t.Context()) {
 			for i, c := range states[q.Provider()] {
 				number := fmt.Sprintf("Q-%d", i)
 				s.ledger.SetState(q.Provider(), number, c.state)
@@ -336,13 +336,13 @@ func TestAnswersOfAnother(t *testing.T) {
 		defer s.close()
 		s.ledger.Pay("wechat", paysim.Payment{Number: "A", Transaction: "T", Minor: 1})
 		s.ledger.Pay("alipay", paysim.Payment{Number: "A", Transaction: "T", Minor: 1})
-		for _, q := range s.queriers() {
+		for _, q := range s.queriers(t.Context()) {
 			if n, err := q.Query(t.Context(), "A"); err != nil || n.Refusal != "" {
 				t.Fatalf("%s: %+v, %v", q.Provider(), n, err)
 			}
 		}
 		s.ledger.WeChat, s.ledger.Alipay = strangers.WeChat, strangers.Alipay
-		for _, q := range s.queriers() {
+		for _, q := range s.queriers(t.Context()) {
 			if n, err := q.Query(t.Context(), "A"); err == nil || errors.Is(err, payment.ErrNotPaid) {
 				t.Errorf("%s took a stranger's answer: %+v, %v", q.Provider(), n, err)
 			}

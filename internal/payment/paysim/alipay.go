@@ -40,9 +40,6 @@ func alipayOf(key *rsa.PrivateKey) *Alipay {
 // Name implements Provider.
 func (a *Alipay) Name() string { return "alipay" }
 
-// Path implements Provider.
-func (a *Alipay) Path() string { return "pay/alipay" }
-
 // Taken implements Provider: exactly the seven bytes.
 func (a *Alipay) Taken(status int, body string) bool {
 	return status == http.StatusOK && body == "success"

@@ -27,7 +27,6 @@ import (
 // Provider plays one provider's side.
 type Provider interface {
 	Name() string // as its settings have it: "wechat"
-	Path() string // where doorbell takes its callbacks: "pay/wechat"
 	// Paid and Refunded sign the callback that tells of it.
 	Paid(p Payment) (Callback, error)
 	Refunded(p Payment) (Callback, error)
@@ -36,6 +35,9 @@ type Provider interface {
 	// Verifier is doorbell's side, with this provider's keys.
 	Verifier() (payment.Verifier, error)
 }
+
+// Path is where doorbell takes a provider's callbacks: "pay/wechat".
+func Path(p Provider) string { return "pay/" + p.Name() }
 
 // Payment is what a customer did.
 type Payment struct {

@@ -22,9 +22,6 @@ type Stripe struct{ Secret string }
 // Name implements Provider.
 func (s *Stripe) Name() string { return "stripe" }
 
-// Path implements Provider.
-func (s *Stripe) Path() string { return "pay/stripe" }
-
 // Taken implements Provider.
 func (s *Stripe) Taken(status int, _ string) bool { return status/100 == 2 }
 
@@ -70,9 +67,6 @@ type Webhook struct{ Secret string }
 
 // Name implements Provider.
 func (w *Webhook) Name() string { return "webhook" }
-
-// Path implements Provider.
-func (w *Webhook) Path() string { return "pay/webhook" }
 
 // Taken implements Provider.
 func (w *Webhook) Taken(status int, _ string) bool { return status/100 == 2 }

@@ -64,9 +64,6 @@ func weChatOf(key *rsa.PrivateKey, apiKey string) (*WeChat, error) {
 // Name implements Provider.
 func (p *WeChat) Name() string { return "wechat" }
 
-// Path implements Provider.
-func (p *WeChat) Path() string { return "pay/wechat" }
-
 // Paid implements Provider.
 func (p *WeChat) Paid(m Payment) (Callback, error) {
 	return p.Sign(Notice{Content: p.Payment(m.Number, m.Transaction, m.Minor), Time: m.At})
