@@ -89,6 +89,7 @@ func TestSourcesAreBounded(t *testing.T) {
 		if n := len(g.Recent()); n != maxRejected {
 			t.Errorf("%d rejected ones are kept, want %d", n, maxRejected)
 		}
+		time.Sleep(standingTime)
 		for i := range maxForgeries + 1 { // there is room again for who comes now
 			g.Note(fmt.Sprint(i), "192.0.2.1")
 		}

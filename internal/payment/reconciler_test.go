@@ -341,6 +341,13 @@ func TestAnswersOfAnother(t *testing.T) {
 				t.Fatalf("%s: %+v, %v", q.Provider(), n, err)
 			}
 		}
+		s.ledger.MixUp("B")
+		for _, q := range s.queriers(t.Context()) {
+			if n, err := q.Query(t.Context(), "A"); err == nil || errors.Is(err, payment.ErrNotPaid) {
+				t.Errorf("%s took the answer about another order: %+v, %v", q.Provider(), n, err)
+			}
+		}
+		s.ledger.MixUp("")
 		s.ledger.WeChat, s.ledger.Alipay = strangers.WeChat, strangers.Alipay
 		for _, q := range s.queriers(t.Context()) {
 			if n, err := q.Query(t.Context(), "A"); err == nil || errors.Is(err, payment.ErrNotPaid) {

@@ -33,6 +33,7 @@ type Ledger struct {
 	states map[string]string  // by provider/number, where it is not a success
 	asked  map[string]int     // by number
 	broken int                // so many questions meet an error first
+	mixUp  string             // answers are about this order, whatever was asked
 }
 
 // Pay notes that a customer paid at this provider.
@@ -58,6 +59,23 @@ func (l *Ledger) Break(questions int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.broken = questions
+}
+
+// MixUp makes every answer be about this order.
+func (l *Ledger) MixUp(number string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mixUp = number
+}
+
+// about is the order that an answer is about.
+func (l *Ledger) about(number string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mixUp != "" {
+		return l.mixUp
+	}
+	return number
 }
 
 // Asked is how often an order was asked for, at all providers together.
@@ -118,7 +136,7 @@ func (l *Ledger) wechat(w http.ResponseWriter, r *http.Request, number string) e
 	case !known:
 		return refuseWeChat(w, http.StatusNotFound, "ORDER_NOT_EXIST")
 	}
-	content := l.WeChat.Payment(number, m.Transaction, m.Minor)
+	content := l.WeChat.Payment(l.about(number), m.Transaction, m.Minor)
 	content["trade_state"] = state
 	body, err := json.Marshal(content)
 	if err != nil {
@@ -171,7 +189,7 @@ func (l *Ledger) alipay(w http.ResponseWriter, r *http.Request) error {
 	case !known:
 		answer = map[string]any{"code": "40004", "msg": "Business Failed", "sub_code": "ACQ.TRADE_NOT_EXIST", "sub_msg": "交易不存在"}
 	default:
-		answer["out_trade_no"], answer["trade_no"] = question.Number, m.Transaction
+		answer["out_trade_no"], answer["trade_no"] = l.about(question.Number), m.Transaction
 		answer["trade_status"], answer["total_amount"] = state, yuan(m.Minor)
 	}
 	return l.answerAlipay(w, answer)
