@@ -99,6 +99,11 @@ func suite(t *testing.T, db database) {
 	t.Run("pruning takes a prefix and never what rings", func(t *testing.T) { testPrune(t, db) })
 	t.Run("a ticket is spent once", func(t *testing.T) { testTicket(t, db) })
 	t.Run("orders and inbox read back as written", func(t *testing.T) { testRoundTrip(t, db) })
+	t.Run("what nobody heard is told of once", func(t *testing.T) { testUnheard(t, db) })
+	t.Run("a lease has one holder", func(t *testing.T) { testLease(t, db) })
+	t.Run("messages wait in the outbox until they are taken", func(t *testing.T) { testOutbox(t, db) })
+	t.Run("unpaid orders are found by age", func(t *testing.T) { testUnpaid(t, db) })
+	t.Run("the inbox is listed", func(t *testing.T) { testInbox(t, db) })
 	t.Run("the epoch is drawn once for one old epoch", func(t *testing.T) { testEpoch(t, db) })
 }
 
