@@ -257,15 +257,19 @@ func migrateTo(t *testing.T, db *sql.DB, d *dialect, backup *string) error {
 func TestQueryPlans(t *testing.T) {
 	s := openTestSQLite(t, nil)
 	for query, want := range map[string]string{
-		`select seq from alerts where shop_id = 1 and source = 'order' and order_id = 7 and seq > 3 and type in (3, 4) order by seq limit 1`: "alerts_order (shop_id=? AND source=? AND order_id=?",
-		`update alerts set ringing = 0 where shop_id = 1 and source = 'order' and order_id = 7 and ringing = 1`:                              "alerts_order (shop_id=? AND source=? AND order_id=?",
-		`select count(*) from alerts where shop_id = 1 and source = 'order' and order_id = 7 and ringing = 1`:                                "alerts_order (shop_id=? AND source=? AND order_id=?",
-		`select ` + alertColumns + `, ringing from alerts where shop_id = 1 and ringing = 1 and seq < 9 order by seq desc limit 50`:          "alerts_ringing (shop_id=? AND seq<?)",
-		`select ` + alertColumns + ` from alerts where shop_id = 1 and seq > 5 order by seq limit 64`:                                        "PRIMARY KEY (shop_id=? AND seq>?)",
-		`select min(a.seq) from alerts a where a.shop_id = 1`:                                                                                "(shop_id=?)",
-		`select ` + orderColumns + ` from orders where number = 'x'`:                                                                         "sqlite_autoindex_orders_1 (number=?)",
-		`select ` + callbackColumns + ` from inbox where number = 'x' and verdict = 'y' order by kind, first_at`:                             "inbox_number (number=?)",
-		`select count(*) from receipts where shop_id = 1 and seq = 2`:                                                                        "PRIMARY KEY (shop_id=? AND seq=?)",
+		`select seq from alerts where shop_id = 1 and source = 'order' and order_id = 7 and seq > 3 and type in (3, 4) order by seq limit 1`:                                   "alerts_order (shop_id=? AND source=? AND order_id=?",
+		`update alerts set ringing = 0 where shop_id = 1 and source = 'order' and order_id = 7 and ringing = 1`:                                                                "alerts_order (shop_id=? AND source=? AND order_id=?",
+		`select count(*) from alerts where shop_id = 1 and source = 'order' and order_id = 7 and ringing = 1`:                                                                  "alerts_order (shop_id=? AND source=? AND order_id=?",
+		`select ` + alertColumns + `, ringing from alerts where shop_id = 1 and ringing = 1 and seq < 9 order by seq desc limit 50`:                                            "alerts_ringing (shop_id=? AND seq<?)",
+		`select ` + alertColumns + ` from alerts where shop_id = 1 and seq > 5 order by seq limit 64`:                                                                          "PRIMARY KEY (shop_id=? AND seq>?)",
+		`select min(a.seq) from alerts a where a.shop_id = 1`:                                                                                                                  "(shop_id=?)",
+		`select ` + orderColumns + ` from orders where number = 'x'`:                                                                                                           "sqlite_autoindex_orders_1 (number=?)",
+		`select ` + callbackColumns + ` from inbox where number = 'x' and verdict = 'y' order by kind, first_at`:                                                               "inbox_number (number=?)",
+		`select ` + alertColumns + ` from alerts where ringing = 1 and heard = 0 and created_at < 5 order by created_at limit 100`:                                             "alerts_unheard (created_at<?)",
+		`select ` + orderColumns + ` from orders where pay_status = 0 and created_at >= 1 and created_at <= 5 and (created_at, id) > (2, 3) order by created_at, id limit 500`: "orders_unpaid (",
+		`select id, ` + outgoingColumns + ` from outbox where hook = 'h' and state = 0 and next_at <= 5 order by next_at, id limit 256`:                                        "outbox_due (hook=? AND next_at<?)",
+		`select id from outbox where created_at < 5 order by created_at limit 500`:                                                                                             "outbox_old (created_at<?)",
+		`select count(*) from receipts where shop_id = 1 and seq = 2`:                                                                                                          "PRIMARY KEY (shop_id=? AND seq=?)",
 	} {
 		var plan []string
 		for name, db := range map[string]*sql.DB{"reader": s.reads, "writer": s.writes} {
