@@ -70,8 +70,12 @@ func testLease(t *testing.T, db database) {
 		until  time.Duration
 		want   bool
 	}{
-		{"one", time.Hour, true}, {"two", time.Hour, false}, {"one", time.Hour, true},
-		{"one", -time.Second, true}, {"two", time.Hour, true}, {"one", time.Hour, false},
+		{"one", time.Hour, true},
+		{"two", time.Hour, false},
+		{"one", time.Hour, true},
+		{"one", -time.Second, true},
+		{"two", time.Hour, true},
+		{"one", time.Hour, false},
 	} {
 		if got, err := s.Lease(t.Context(), "work", step.holder, now().Add(step.until)); err != nil || got != step.want {
 			t.Errorf("step %d: %s holds it: %v, %v; want %v", i, step.holder, got, err, step.want)
