@@ -202,8 +202,19 @@ func rulesOf(cfg config.Config) (doorbell.Rules, error) {
 func (a *app) newEdge(tokens *auth.Tokens) (*handlers.Server, error) {
 	cfg := a.cfg
 	names := map[doorbell.ShopID]string{}
+	zone, err := cfg.Location()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	zones := map[doorbell.ShopID]*time.Location{0: zone}
 	for _, s := range cfg.Shops {
 		names[doorbell.ShopID(s.ID)] = s.Name
+		if s.Timezone == "" {
+			continue
+		}
+		if zones[doorbell.ShopID(s.ID)], err = time.LoadLocation(s.Timezone); err != nil {
+			return nil, usageError{err}
+		}
 	}
 	page := handlers.Page{Version: version(), Trial: cfg.OnTrial(), Speech: map[string]handlers.Speech{
 		"1": handlers.Speech(cfg.Console.Speech.NewOrder), "2": handlers.Speech(cfg.Console.Speech.Reminder),
@@ -218,7 +229,7 @@ func (a *app) newEdge(tokens *auth.Tokens) (*handlers.Server, error) {
 		Static:  fs.FS(static.Files), Log: a.log, Version: version(),
 		BasePath: cfg.Server.BasePath, PublicURL: cfg.Server.PublicURL, Origins: cfg.Auth.Origins,
 		TrustedProxies: cfg.Server.TrustedProxies, SkyOpen: cfg.Sky.Open, Heartbeat: cfg.Stream.Heartbeat,
-		AnnouncePlain: cfg.Announce.Plain, Page: page, ShopNames: names,
+		AnnouncePlain: cfg.Announce.Plain, Page: page, ShopNames: names, Zones: zones,
 	})
 }
 

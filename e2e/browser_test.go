@@ -29,6 +29,8 @@ func openBrowser(t *testing.T) *rod.Browser {
 		} {
 			chromium.Set(flags.Flag(f))
 		}
+		// A name that is no loopback address: its pages are on plain http as in a shop.
+		chromium.Set("host-resolver-rules", "MAP shop.test 127.0.0.1")
 		url, err := chromium.Launch()
 		if err != nil {
 			t.Fatalf("start chromium: %v", err)
@@ -54,27 +56,37 @@ func stopBrowser() {
 
 // counting runs before the page's own scripts: it counts what a person would
 // see and hear.
-const counting = `window.counted = {shown: [], heard: [], said: [], errors: [], tones: 0};
+const counting = `window.counted = {shown: [], heard: [], said: [], rings: [], errors: [], tones: 0};
 document.addEventListener('doorbell', (e) => {
   const d = e.detail;
   if (d.shown) counted.shown.push(d.shown.shopId + ':' + d.shown.seq + ':' + d.shown.type);
-  else counted.heard.push(d.heard + ':' + d.alert.seq);
+  else if (d.heard) {
+    counted.heard.push(d.heard + ':' + d.alert.seq);
+    counted.rings.push({at: Date.now(), gain: d.gain, quiet: d.quiet});
+  }
 });
 window.addEventListener('error', (e) => counted.errors.push(String(e.message)));
 window.addEventListener('unhandledrejection', (e) => counted.errors.push(String(e.reason)));
 const start = OscillatorNode.prototype.start;
-OscillatorNode.prototype.start = function (...a) { counted.tones++; return start.apply(this, a); };`
+OscillatorNode.prototype.start = function (...a) { counted.tones++; counted.lastTone = Date.now(); return start.apply(this, a); };`
 
 // counted is what the page counted.
 type counted struct {
 	Shown, Heard, Errors []string
-	Tones                int
+	Rings                []struct {
+		At    int64
+		Gain  float64
+		Quiet bool
+	}
+	Tones    int
+	LastTone int64 // ms
 }
 
 // page is one tab.
 type page struct {
 	*rod.Page
-	t *testing.T
+	t       *testing.T
+	profile *rod.Browser
 }
 
 // openPage opens a tab in a browser profile of its own.
@@ -84,11 +96,22 @@ func openPage(t *testing.T, url string) *page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := private.Page(proto.TargetCreateTarget{URL: "about:blank"})
+	t.Cleanup(func() { _ = private.Close() })
+	return openTab(t, private, url)
+}
+
+// tab opens another tab of the same profile.
+func (p *page) tab(url string) *page {
+	p.t.Helper()
+	return openTab(p.t, p.profile, url)
+}
+
+func openTab(t *testing.T, profile *rod.Browser, url string) *page {
+	t.Helper()
+	p, err := profile.Page(proto.TargetCreateTarget{URL: "about:blank"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = private.Close() })
 	p = p.Timeout(3 * within)
 	if _, err := p.EvalOnNewDocument(counting); err != nil {
 		t.Fatal(err)
@@ -96,7 +119,7 @@ func openPage(t *testing.T, url string) *page {
 	if err := (proto.NetworkSetExtraHTTPHeaders{Headers: proto.NetworkHeaders{}}).Call(p); err != nil {
 		t.Fatal(err)
 	}
-	out := &page{Page: p, t: t}
+	out := &page{Page: p, t: t, profile: profile}
 	out.size(1280, 800)
 	if err := p.Navigate(url); err != nil {
 		t.Fatal(err)
@@ -144,6 +167,10 @@ func (p *page) js(expression string) string {
 
 func (p *page) click(selector string) {
 	p.t.Helper()
+	_, err := p.Activate() // a tab behind another draws nothing, and is waited for in vain
+	if err != nil {
+		p.t.Fatal(err)
+	}
 	el, err := p.Element(selector)
 	if err == nil {
 		err = el.Click(proto.InputMouseButtonLeft, 1)

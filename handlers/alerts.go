@@ -120,6 +120,9 @@ func (h *edge) alerts(c *gin.Context) error {
 			return err
 		}
 	}
+	if q.Search = strings.TrimSpace(c.Query("search")); len(q.Search) > 200 {
+		return doorbell.InvalidField("search", "must be at most 200 bytes", "最多 200 字节")
+	}
 	q.Type, q.Before, q.After, q.Limit = doorbell.Type(typ), doorbell.Seq(before), doorbell.Seq(after), int(limit)
 	page, err := h.Service.Alerts(c.Request.Context(), q)
 	if err != nil {

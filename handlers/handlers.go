@@ -61,6 +61,7 @@ type Options struct {
 	AnnouncePlain  bool
 	Page           Page
 	ShopNames      map[doorbell.ShopID]string
+	Zones          map[doorbell.ShopID]*time.Location // of a shop's day; 0: of all others
 }
 
 // Page is what the console is told before anybody signs in.
@@ -190,6 +191,7 @@ func (h *edge) api(root *gin.RouterGroup) {
 	v1.POST("/alerts/:shop/:seq/receipts", h.allow(console), h.answer(h.receipt))
 	v1.PUT("/consoles/:console", h.allow(console, service), h.answer(h.hearing))
 	v1.GET("/shops/:id/consoles", h.allow(service, console), h.answer(h.consoles))
+	v1.GET("/shops/:id/figures", h.allow(service, console), h.answer(h.figures))
 	v1.GET("/shops", h.allow(service, console, customer), h.answer(h.shops))
 	v1.GET("/me", h.allow(service, console, customer), h.answer(h.me))
 	v1.POST("/announcements", h.allow(service), h.answer(h.announce))

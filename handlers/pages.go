@@ -34,7 +34,10 @@ func (h *edge) pages(root *gin.RouterGroup) {
 	}))
 	root.GET("/page.json", func(c *gin.Context) {
 		c.Header("Cache-Control", "no-store")
-		c.JSON(http.StatusOK, h.Page)
+		c.JSON(http.StatusOK, struct {
+			Page
+			Time time.Time `json:"time"`
+		}{h.Page, time.Now().UTC()})
 	})
 }
 

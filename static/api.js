@@ -13,12 +13,13 @@ export class Refused extends Error {
 }
 
 /**
- * @param {string} method @param {string} path @param {unknown} [body]
+ * @param {string} method @param {string} path @param {unknown} [body] @param {{keepalive?: boolean}} [how]
  * @returns {Promise<any>} the answer, null when it has no body
  */
-export async function call(method, path, body) {
+export async function call(method, path, body, how = {}) {
   const res = await fetch(base + path, {
     method,
+    ...how,
     cache: 'no-store',
     credentials: 'same-origin',
     headers: body === undefined ? {} : { 'Content-Type': 'application/json' },

@@ -1,71 +1,131 @@
 // @ts-check
 import { call, Refused } from './api.js';
+import { History } from './history.js';
 import { language, t } from './i18n.js';
-import { connect } from './ladder.js';
 import { byID, element, fill, show } from './page.js';
-import { age, alertKey, receive, rings } from './picture.js';
+import { age, alertKey, receive } from './picture.js';
+import { due, how, LEVELS } from './ringing.js';
+import { isQuiet } from './settings.js';
+import { Shared } from './shared.js';
+import { Role } from './tabs.js';
 
 /**
  * @typedef {import('./picture.js').Alert} Alert
  * @typedef {import('./picture.js').Open} Open
+ * @typedef {import('./settings.js').Settings} Settings
  */
 
-const RING_EVERY = 12_000; // ms, until accepted
 const OFFLINE_AFTER = 5000; // ms before the red banner
+const ALARM_EVERY = 15_000; // ms, while offline
 const HEARING_EVERY = 60_000; // ms, as the contract has it
-const HISTORY = 20;
+const VOICE_TOLD = 5000; // ms between two words of the tab that speaks
+const VOICE_LOST = 12_000; // ms without a word: no tab speaks
+const UNDO = 5000; // ms before an accept goes out
 
 /** One shop on the screen: its open alerts, its ringing, its link. */
 export class Board {
-  /** @param {{shop: number, speaker: import('./speaker.js').Speaker, speech: Record<string, {zh: string, en: string}>, onDenied: () => void}} options */
+  /**
+   * @param {{shop: number, speaker: import('./speaker.js').Speaker, speech: Record<string, {zh: string, en: string}>,
+   *   settings: () => Settings, notHeard: () => boolean, onDenied: () => void, onVoice: () => void}} options
+   */
   constructor(options) {
     this.shop = options.shop;
     this.speaker = options.speaker;
-    this.speech = options.speech;
-    this.onDenied = options.onDenied;
+    this.o = options;
     /** @type {Open} */
     this.open = [];
     /** @type {Alert[] | null} what came while a picture was being taken */
     this.meanwhile = null;
-    /** @type {ReturnType<typeof connect> | null} */
-    this.ladder = null;
+    /** @type {Shared | null} */
+    this.link = null;
+    /** @type {Role | null} asked for by tabs whose sound is unlocked */
+    this.voice = null;
+    this.voiceElsewhere = 0;
+    this.voiceTold = 0;
     this.closed = false;
     this.offlineAt = 0;
     this.lastRing = 0;
-    this.historyTimer = 0;
+    this.lastAlarm = 0;
+    this.hearingAt = 0;
+    /** @type {Map<string, number>} when this device first saw each */
+    this.arrived = new Map();
+    /** @type {Map<string, {timer: number, send: () => void}>} accepts that can still be undone */
+    this.pending = new Map();
+    /** @type {Set<string>} */
+    this.sounded = new Set();
     /** @type {{a: Alert, stage: string, reason: string}[]} */
     this.reports = [];
-    this.ticker = setInterval(() => this.tick(), 1000);
-    this.hearing = setInterval(() => this.audible(), HEARING_EVERY);
+    this.history = new History(this.shop);
+    let ticks = 0;
+    this.clock = new Worker(new URL('./ticker.js', import.meta.url));
+    this.clock.onmessage = () => ++ticks % 4 === 0 && this.tick();
+    this.onLeave = () => this.sendPending();
+    addEventListener('pagehide', this.onLeave);
     this.begin();
   }
 
   close() {
     this.closed = true;
-    this.ladder?.close();
-    clearInterval(this.ticker);
-    clearInterval(this.hearing);
-    clearTimeout(this.historyTimer);
+    this.sendPending();
+    this.link?.close();
+    this.voice?.stop();
+    this.clock.terminate();
+    this.history.close();
+    removeEventListener('pagehide', this.onLeave);
   }
 
   /** The picture first, then the stream from its cursor. */
   async begin() {
-    const cursor = await this.takePicture();
+    const after = await this.takePicture();
     if (this.closed) return;
-    const storageKey = `doorbell.cursor ${this.shop}`;
-    try {
-      localStorage.setItem(storageKey, cursor);
-    } catch {
-      // Private mode: the cursor lives as long as the page.
-    }
-    this.ladder = connect({
-      shops: [this.shop],
-      after: cursor,
-      storageKey,
-      onAlert: (a) => this.arrive(/** @type {Alert} */ (a)),
+    this.link = new Shared({
+      shop: this.shop,
+      after,
+      onAlert: (a) => this.arrive(a),
       onReset: () => this.takePicture(),
       onState: (s) => this.showLink(s),
+      onTell: (m) => this.told(m),
     });
+    this.hear();
+  }
+
+  /** Asks to be the tab that speaks, once sound is unlocked. */
+  hear() {
+    if (!this.link || this.closed) return;
+    if (this.speaker.unlocked && !this.voice) {
+      this.voice = new Role(`voice ${this.shop}`, { onGain: () => this.gainVoice(), onLose: () => this.o.onVoice() });
+    } else if (!this.speaker.unlocked && this.voice) {
+      this.voice.stop();
+      this.voice = null;
+      this.link.tell({ voice: false });
+    }
+    this.audible();
+  }
+
+  gainVoice() {
+    this.voiceTold = 0;
+    this.tick();
+    this.audible();
+    this.o.onVoice();
+  }
+
+  /** @returns {'here' | 'elsewhere' | 'nowhere'} which tab of this browser speaks */
+  get speaks() {
+    if (this.voice?.held && this.speaker.unlocked) return 'here';
+    return Date.now() - this.voiceElsewhere < VOICE_LOST ? 'elsewhere' : 'nowhere';
+  }
+
+  /** What another tab says. @param {any} m */
+  told(m) {
+    if (m.voice !== undefined) {
+      this.voiceElsewhere = m.voice ? Date.now() : 0;
+      this.o.onVoice();
+    } else if (m.pending !== undefined) {
+      const card = this.cardOf(m.pending);
+      if (card) card.dataset.elsewhere = m.on ? 'yes' : '';
+      if (m.on) this.pending.set(m.pending, { timer: 0, send: () => {} });
+      else if (this.pending.get(m.pending)?.timer === 0) this.pending.delete(m.pending);
+    }
   }
 
   /** Every open alert, and the cursor that it is of. @returns {Promise<string>} */
@@ -83,11 +143,11 @@ export class Board {
           before = page.next;
         }
         this.show(this.fold(found));
-        this.readHistory();
+        this.history.read();
         return cursor;
       } catch (err) {
         if (err instanceof Refused && err.status === 401) {
-          this.onDenied();
+          this.o.onDenied();
           break;
         }
         await new Promise((done) => setTimeout(done, Math.random() * wait));
@@ -110,8 +170,7 @@ export class Board {
   arrive(alert) {
     this.meanwhile?.push(alert);
     this.show(receive(this.open, alert));
-    clearTimeout(this.historyTimer);
-    this.historyTimer = window.setTimeout(() => this.readHistory(), 300);
+    this.history.readSoon();
   }
 
   /**
@@ -125,11 +184,32 @@ export class Board {
     const list = byID('open');
     const keep = new Set(open.map(alertKey));
     for (const li of [...list.children]) if (!keep.has(/** @type {HTMLElement} */ (li).dataset.key ?? '')) li.remove();
-    for (const a of fresh) list.prepend(this.card(a));
+    for (const key of [...this.arrived.keys()]) if (!keep.has(key)) this.forget(key);
+    for (const a of fresh) {
+      this.arrived.set(alertKey(a), Date.now());
+      list.prepend(this.card(a));
+    }
     if (fresh.length > 0) this.announce(fresh);
     show('#empty', open.length === 0);
-    document.title = open.length > 0 ? `(${open.length}) ${t('title')}` : t('title');
+    const title = t('title');
+    document.title = open.length > 0 ? `(${open.length}) ${title}` : title;
+    document.body.classList.toggle('ringing', open.length > 0);
+    const badge = /** @type {any} */ (navigator);
+    (open.length > 0 ? badge.setAppBadge?.(open.length) : badge.clearAppBadge?.())?.catch(() => {});
     this.tick();
+  }
+
+  /** @param {string} key */
+  forget(key) {
+    clearTimeout(this.pending.get(key)?.timer);
+    this.pending.delete(key);
+    this.arrived.delete(key);
+    this.sounded.delete(key);
+  }
+
+  /** @param {string} key @returns {HTMLElement | undefined} */
+  cardOf(key) {
+    return /** @type {HTMLElement[]} */ ([...byID('open').children]).find((li) => li.dataset.key === key);
   }
 
   /** @param {Alert} a */
@@ -139,9 +219,7 @@ export class Board {
     li.dataset.time = a.time;
     const name = a.type === 1 ? t('type1') : t('type2');
     const heading = element('h3', '', a.test ? `${name} · ${t('test')}` : name);
-    const button = /** @type {HTMLButtonElement} */ (
-      element('button', 'primary', a.type === 1 && a.source === 'order' ? t('accept') : t('gotIt'))
-    );
+    const button = /** @type {HTMLButtonElement} */ (element('button', 'primary', this.acceptWord(a)));
     button.type = 'button';
     button.setAttribute('aria-label', `${button.textContent} ${a.content}`);
     button.onclick = () => this.accept(a, button);
@@ -149,32 +227,73 @@ export class Board {
     return li;
   }
 
+  /** @param {Alert} a */
+  acceptWord(a) {
+    return a.type === 1 && a.source === 'order' ? t('accept') : t('gotIt');
+  }
+
   /**
    * Shown, heard, and both reported. Several at once, as after a night, are
    * one ring with the sentence of the newest.
    * @param {Alert[]} fresh
    */
-  async announce(fresh) {
+  announce(fresh) {
     const newest = fresh[fresh.length - 1];
     fill('#announced', `${newest.type === 1 ? t('type1') : t('type2')} ${newest.content}`);
     for (const alert of fresh) {
       document.dispatchEvent(new CustomEvent('doorbell', { detail: { shown: alert } }));
       this.report(alert, 'shown', '');
     }
-    this.lastRing = Date.now();
-    const heard = await this.speaker.say(this.sentence(newest));
-    document.dispatchEvent(new CustomEvent('doorbell', { detail: { heard, alert: newest } }));
-    for (const alert of fresh) {
-      if (heard === 'blocked') this.report(alert, 'silent', 'sound_not_unlocked');
-      else this.report(alert, 'sounded', heard);
+    this.notify(newest);
+    if (this.speaks === 'here') {
+      const s = { now: Date.now(), settings: this.o.settings() };
+      this.ring(how(newest, 0, LEVELS[0].gain, s));
+    } else if (this.speaks === 'nowhere') {
+      for (const alert of fresh) this.report(alert, 'silent', 'sound_not_unlocked');
     }
   }
 
-  /** @param {Alert} a */
-  sentence(a) {
+  /** A pop-up of the system where the page is not looked at. @param {Alert} a */
+  notify(a) {
+    if (document.visibilityState === 'visible' || globalThis.Notification?.permission !== 'granted' || !this.link?.leads) return;
+    try {
+      const n = new Notification(a.type === 1 ? t('type1') : t('type2'), { body: a.content, tag: alertKey(a) });
+      n.onclick = () => window.focus();
+    } catch {
+      // Android takes them from a service worker only, which gets a push.
+    }
+  }
+
+  /** @param {import('./ringing.js').Ring} ring */
+  async ring({ alert, gain, speak, quiet }) {
+    this.lastRing = Date.now();
+    const settings = this.o.settings();
+    const heard = await this.speaker.say({
+      ...this.sentence(alert, settings.number),
+      gain,
+      speak,
+      tune: settings.tunes[alert.type === 1 ? '1' : '2'],
+      wake: settings.awake,
+    });
+    document.dispatchEvent(new CustomEvent('doorbell', { detail: { heard, alert, gain, quiet } }));
+    for (const a of this.open) {
+      if (this.sounded.has(alertKey(a))) continue;
+      if (heard === 'blocked') this.report(a, 'silent', 'sound_not_unlocked');
+      else if (quiet) this.report(a, 'silent', 'quiet_hours');
+      else {
+        this.sounded.add(alertKey(a));
+        this.report(a, 'sounded', heard);
+      }
+    }
+  }
+
+  /** @param {Alert} a @param {boolean} number */
+  sentence(a, number) {
     const name = a.type === 1 ? t('type1') : t('type2');
-    const said = this.speech[String(a.type)]?.[language] ?? '';
-    return { type: a.type, lang: language, text: said.startsWith(name) ? said : `${name}，${said}` };
+    const said = this.o.speech[String(a.type)]?.[language] ?? '';
+    const text = said.startsWith(name) ? said : `${name}，${said}`;
+    const tail = number && a.number ? `，${t('endingIn', { n: [...a.number.slice(-4)].join(' ') })}` : '';
+    return { type: a.type, lang: language, text: text + tail };
   }
 
   /** @param {Alert} a @param {string} stage @param {string} reason */
@@ -185,24 +304,60 @@ export class Board {
 
   /** What the picture showed is reported after the first hello, which names this console. */
   sendReports() {
-    const console = this.ladder?.state.console;
+    const console = this.link?.state.console;
     if (!console) return;
     for (const { a, stage, reason } of this.reports.splice(0)) {
       call('POST', `api/v1/alerts/${a.shopId}/${a.seq}/receipts`, { console, stage, reason }).catch(() => {});
     }
   }
 
+  /**
+   * A tap silences at once here; it goes out when it can't be undone any more.
+   * @param {Alert} a @param {HTMLButtonElement} button
+   */
+  accept(a, button) {
+    const key = alertKey(a);
+    const before = this.pending.get(key);
+    const li = this.cardOf(key);
+    if (before?.timer) {
+      clearTimeout(before.timer);
+      this.pending.delete(key);
+      this.link?.tell({ pending: key, on: false });
+      button.textContent = this.acceptWord(a);
+      li?.classList.remove('pending');
+      return;
+    }
+    const send = () => this.send(a, button);
+    this.pending.set(key, { timer: window.setTimeout(send, UNDO), send });
+    this.link?.tell({ pending: key, on: true });
+    button.textContent = t('undo');
+    li?.classList.add('pending');
+  }
+
   /** @param {Alert} a @param {HTMLButtonElement} button */
-  async accept(a, button) {
+  async send(a, button) {
     button.disabled = true;
+    const key = alertKey(a);
     try {
-      const { alert } = await call('POST', `api/v1/alerts/${a.shopId}/${a.seq}/accept`, {});
+      const { alert } = await call('POST', `api/v1/alerts/${a.shopId}/${a.seq}/accept`, {}, { keepalive: true });
       this.show(receive(this.open, alert));
     } catch (err) {
+      this.pending.delete(key);
+      this.link?.tell({ pending: key, on: false });
+      this.cardOf(key)?.classList.remove('pending');
       button.disabled = false;
+      button.textContent = this.acceptWord(a);
       fill('#error', t('failed', { why: err instanceof Error ? err.message : String(err) }));
       show('#error', true);
       setTimeout(() => show('#error', false), 8000);
+    }
+  }
+
+  /** A page that goes takes its word back to nobody. */
+  sendPending() {
+    for (const { timer, send } of [...this.pending.values()]) {
+      clearTimeout(timer);
+      if (timer) send();
     }
   }
 
@@ -212,10 +367,33 @@ export class Board {
       const facts = li.querySelector('.facts');
       if (facts) facts.textContent = age(now - Date.parse(/** @type {HTMLElement} */ (li).dataset.time ?? ''));
     }
-    if (this.ladder) this.showLink(this.ladder.state);
-    if (this.open.length === 0 || now - this.lastRing < RING_EVERY) return;
-    this.lastRing = now;
-    this.speaker.say(this.sentence(this.open[this.open.length - 1]));
+    if (this.link) this.showLink(this.link.state);
+    if (this.speaks === 'here') {
+      if (now - this.voiceTold >= VOICE_TOLD) {
+        this.voiceTold = now;
+        this.link?.tell({ voice: true });
+      }
+      const ring = due({
+        open: this.open,
+        pending: new Set(this.pending.keys()),
+        key: alertKey,
+        arrived: this.arrived,
+        last: this.lastRing,
+        now,
+        settings: this.o.settings(),
+      });
+      if (ring) this.ring(ring);
+      this.alarm(now);
+    }
+    if (now - this.hearingAt >= HEARING_EVERY) this.audible();
+  }
+
+  /** A console that hears nothing says so aloud. @param {number} now */
+  alarm(now) {
+    if (this.offlineAt === 0 || now - this.offlineAt < ALARM_EVERY || now - this.lastAlarm < ALARM_EVERY) return;
+    this.lastAlarm = now;
+    const { volume } = this.o.settings();
+    this.speaker.say({ type: 0, text: '', lang: language, gain: volume, speak: false, tune: 'beep', wake: false });
   }
 
   /** @param {import('./ladder.js').State} s */
@@ -223,6 +401,7 @@ export class Board {
     const link = byID('link');
     link.dataset.state = s.state;
     link.dataset.transport = s.transport ?? '';
+    link.dataset.leads = String(this.link?.leads ?? false);
     if (s.state === 'open') {
       if (link.dataset.console !== s.console) {
         link.dataset.console = s.console;
@@ -237,39 +416,23 @@ export class Board {
       fill('#link', t(key, { t: age(Date.now() - this.offlineAt) }));
     }
     show('#offline', this.offlineAt > 0 && Date.now() - this.offlineAt > OFFLINE_AFTER && s.state !== 'denied');
-    if (s.state === 'denied') this.onDenied();
+    const { quiet, quietTo } = this.o.settings();
+    const hushed = quiet && isQuiet(this.o.settings(), new Date());
+    show('#quiet', hushed);
+    if (hushed) fill('#quiet', t('quietUntil', { t: quietTo }));
+    if (s.state === 'denied') this.o.onDenied();
   }
 
-  /** Tells the server whether this console can be heard. */
+  /** Tells the server whether this console can be heard: the tab that speaks says yes, the one that leads says no. */
   audible() {
-    const id = this.ladder?.state.console;
+    const id = this.link?.state.console;
     if (!id || this.closed) return;
-    const audible = this.speaker.unlocked;
-    const body = { audible, reason: audible ? '' : 'sound_not_unlocked', label: navigator.platform.slice(0, 60) };
+    const { speaks } = this;
+    if (speaks === 'elsewhere' || (speaks === 'nowhere' && !this.link?.leads)) return;
+    this.hearingAt = Date.now();
+    const deaf = speaks === 'nowhere' ? 'sound_not_unlocked' : this.o.notHeard() ? 'not_heard' : '';
+    const quiet = isQuiet(this.o.settings(), new Date()) ? 'quiet_hours' : '';
+    const body = { audible: deaf === '', reason: deaf || quiet, label: navigator.platform.slice(0, 60) };
     call('PUT', `api/v1/consoles/${id}`, body).catch(() => {});
-  }
-
-  async readHistory() {
-    try {
-      const { alerts } = await call('GET', `api/v1/alerts?shop=${this.shop}&limit=${HISTORY}`);
-      if (this.closed) return;
-      show('#history-title', alerts.length > 0);
-      byID('history').replaceChildren(
-        ...alerts.map((/** @type {any} */ a) => {
-          const li = element('li', '', '');
-          const time = element('time', '', new Date(a.time).toLocaleTimeString(language));
-          const state = rings(a) && a.state === 'open' ? t('waiting', { n: '' }).trim() : a.by ? `${t('by')} ${a.by}` : '';
-          li.append(
-            time,
-            element('span', '', t(/** @type {import('./i18n.js').Key} */ (`type${a.type}`))),
-            element('span', '', a.content),
-            element('span', 'state', state),
-          );
-          return li;
-        }),
-      );
-    } catch {
-      // The list is a convenience: the next alert reads it again.
-    }
   }
 }

@@ -1,11 +1,16 @@
 // @ts-check
 import { base, call, Refused } from './api.js';
 import { Board } from './board.js';
+import { FiguresPanel } from './figures.js';
 import { language, t } from './i18n.js';
 import { byID, fill, show } from './page.js';
+import { settingsPanel } from './panel.js';
+import { load, save } from './settings.js';
 import { Speaker } from './speaker.js';
 
 /** @typedef {{sub: string, role: string, all: boolean, shops: {id: number, name: string}[]}} Me */
+
+let settings = load();
 
 const speaker = new Speaker({ clip: (type, lang) => `${base}static/sounds/${type}.${lang}.mp3` });
 
@@ -25,6 +30,24 @@ function label() {
   fill('#empty .big', t('noAlerts'));
   fill('#empty .hint', t('noAlertsHint'));
   fill('#history-title', t('history'));
+  fill('#figures-title', t('figures'));
+  fill('#settings', t('settings'));
+  fill('#elsewhere', t('voiceElsewhere'));
+  fill('#ask-heard span', t('askHeard'));
+  fill('#heard', t('heard'));
+  fill('#not-heard', t('notHeard'));
+  fill('#more', t('more'));
+  fill('.tools label:first-child span', t('searchLabel'));
+  /** @type {HTMLInputElement} */ (byID('search')).placeholder = t('searchLabel');
+  fill('.tools label:last-child span', t('filterLabel'));
+  byID('filter').replaceChildren(
+    ...['', '1', '2', '3', '4'].map((type) => {
+      const option = document.createElement('option');
+      option.value = type;
+      option.textContent = type ? t(/** @type {import('./i18n.js').Key} */ (`type${type}`)) : t('allTypes');
+      return option;
+    }),
+  );
   fill('#demo', t('demo'));
   fill('#sign-out', t('signOut'));
   fill('#sign-in h2', t('signIn'));
@@ -44,8 +67,61 @@ function showSound(failed) {
   const on = speaker.unlocked;
   fill('#sound', on ? t('ringNow') : t('soundOn'));
   byID('sound').classList.toggle('primary', !on);
-  fill('#muted', failed ? t('soundFailed') : t('soundOff'));
-  show('#muted', !on && !byID('board').hidden);
+  const elsewhere = board?.speaks === 'elsewhere';
+  fill('#muted', notHeard() ? t('notHeardHelp') : failed ? t('soundFailed') : t('soundOff'));
+  show('#muted', ((!on && !elsewhere) || (on && notHeard())) && !byID('board').hidden);
+  show('#elsewhere', !on && elsewhere && !byID('board').hidden);
+}
+
+const HEARD_KEY = 'doorbell.heard'; // "yes DAY" or "no DAY": the daily question's answer
+
+/** Today in this device's words. */
+const today = () => new Date().toDateString();
+
+function answered() {
+  try {
+    const [answer, ...day] = (localStorage.getItem(HEARD_KEY) ?? '').split(' ');
+    return day.join(' ') === today() ? answer : '';
+  } catch {
+    return '';
+  }
+}
+
+/** Somebody said today that nothing was heard here. */
+function notHeard() {
+  return answered() === 'no';
+}
+
+/** @param {'yes' | 'no'} word */
+function answer(word) {
+  try {
+    localStorage.setItem(HEARD_KEY, `${word} ${today()}`);
+  } catch {
+    // Private mode: asked again at the next unlock.
+  }
+  show('#ask-heard', false);
+  showSound(false);
+  board?.audible();
+}
+
+/** Once a day, after a sound: a page can't know that the volume is at zero. */
+function askHeard() {
+  if (speaker.unlocked && answered() === '') show('#ask-heard', true);
+}
+
+/** @param {1 | 2} type */
+async function ringNow(type) {
+  if (!(await speaker.unlock())) return showSound(true);
+  const text = t(type === 1 ? 'type1' : 'type2');
+  await speaker.say({
+    type,
+    text,
+    lang: language,
+    gain: settings.volume,
+    speak: settings.voice,
+    tune: settings.tunes[type],
+    wake: settings.awake,
+  });
 }
 
 /** @param {Me} me @returns {Promise<{id: number, name: string}[]>} */
@@ -57,6 +133,9 @@ async function shopsOf(me) {
 
 /** @type {Board | null} */
 let board = null;
+
+/** @type {FiguresPanel | null} */
+let figures = null;
 
 /** @param {Me} me @param {any} page */
 async function open(me, page) {
@@ -76,7 +155,11 @@ async function open(me, page) {
   show('#shop-label', shops.length > 1);
   const follow = () => {
     board?.close();
-    board = new Board({ shop: Number(select.value), speaker, speech: page.speech, onDenied: signedOut });
+    figures?.close();
+    const shop = Number(select.value);
+    const onVoice = () => showSound(false);
+    board = new Board({ shop, speaker, speech: page.speech, settings: () => settings, notHeard, onDenied: signedOut, onVoice });
+    figures = new FiguresPanel(shop);
   };
   select.onchange = follow;
   follow();
@@ -85,7 +168,9 @@ async function open(me, page) {
 
 function signedOut() {
   board?.close();
+  figures?.close();
   board = null;
+  figures = null;
   show('#board', false);
   show('#sign-out', false);
   show('#sign-in', true);
@@ -99,19 +184,51 @@ function tellError(err) {
   setTimeout(() => show('#error', false), 8000);
 }
 
+/** The screen stays on as long as the page is looked at. */
+function stayAwake() {
+  const lock = () => {
+    if (document.visibilityState === 'visible') /** @type {any} */ (navigator).wakeLock?.request('screen').catch(() => {});
+  };
+  lock();
+  document.addEventListener('visibilitychange', lock); // a page that was hidden has lost it
+}
+
+/** A clock far off shows wrong ages, and quiet hours at the wrong time. @param {string | null} date */
+function checkClock(date) {
+  const off = Math.round((Date.now() - Date.parse(date ?? '')) / 1000);
+  show('#skew', Math.abs(off) > 30);
+  if (Math.abs(off) > 30) fill('#skew', t('skew', { s: off }));
+}
+
 /** @param {any} page */
 function wire(page) {
   byID('sound').onclick = async () => {
     const ready = await speaker.unlock();
     showSound(!ready);
     if (!ready) return;
-    board?.audible();
-    /** @type {any} */ (navigator).wakeLock?.request('screen').catch(() => {});
+    board?.hear();
+    stayAwake();
+    globalThis.Notification?.requestPermission?.().catch(() => {});
+    askHeard();
   };
   speaker.addEventListener('change', () => {
     showSound(false);
-    board?.audible();
+    board?.hear();
   });
+  byID('heard').onclick = () => answer('yes');
+  byID('not-heard').onclick = () => answer('no');
+  const apply = () => speaker.keepAwake(settings.awake);
+  settingsPanel(
+    () => settings,
+    (s) => {
+      settings = s;
+      save(s);
+      apply();
+      board?.audible();
+    },
+    ringNow,
+  );
+  apply();
   byID('sign-in').onsubmit = async (e) => {
     e.preventDefault();
     const token = /** @type {HTMLInputElement} */ (byID('token'));
@@ -150,6 +267,7 @@ async function start() {
   const ticket = takeTicket();
   label();
   const page = await patiently(() => call('GET', 'page.json'));
+  checkClock(page.time);
   fill('#version', `doorbell ${page.version}`);
   show('#trial', page.trial);
   wire(page);

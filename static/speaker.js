@@ -7,6 +7,43 @@
  * @typedef {'voice' | 'clip' | 'chime' | 'blocked'} Heard
  */
 
+/**
+ * What to make heard, and how loud: gain 0 to 1; speak false leaves it at the
+ * chime.
+ * @typedef {{type: number, text: string, lang: string, gain: number, speak: boolean, tune: import('./settings.js').Tune, wake: boolean}} Sentence
+ */
+
+/** Notes as frequency and length; each tune is told from the others with the back turned. @type {Record<import('./settings.js').Tune, {wave: OscillatorType, notes: [number, number][]}>} */
+const TUNES = {
+  bell: {
+    wave: 'sine',
+    notes: [
+      [880, 0.18],
+      [659.25, 0.18],
+      [880, 0.4],
+    ],
+  },
+  marimba: {
+    wave: 'triangle',
+    notes: [
+      [523.25, 0.14],
+      [783.99, 0.14],
+      [1046.5, 0.14],
+      [1318.5, 0.35],
+    ],
+  },
+  beep: {
+    wave: 'square',
+    notes: [
+      [1000, 0.12],
+      [1000, 0.12],
+      [1000, 0.3],
+    ],
+  },
+};
+
+const PULSE_EVERY = 60_000; // ms; Bluetooth speakers sleep after some minutes of silence
+const WAKING = 1.2; // s of near silence before a ring: a sleeping speaker swallows the first second or two
 const VOICE_STARTS = 2000; // ms; a voice that has not begun by then never does
 const ENDS_AFTER = 1500; // ms beyond a clip's length
 
@@ -24,6 +61,31 @@ export class Speaker extends EventTarget {
     this.clips = new Map();
     this.queue = Promise.resolve(/** @type {Heard} */ ('blocked'));
     this.proved = false; // a tone has really played
+    this.pulse = 0;
+  }
+
+  /** Keeps a speaker from sleeping, by a pulse that is barely there. @param {boolean} on */
+  keepAwake(on) {
+    clearInterval(this.pulse);
+    if (on) this.pulse = window.setInterval(() => this.unlocked && this.murmur(0.3), PULSE_EVERY);
+  }
+
+  /** Nearly nothing, but not silence. @param {number} seconds @returns {Promise<void>} */
+  murmur(seconds) {
+    const c = /** @type {AudioContext} */ (this.context);
+    const tone = c.createOscillator();
+    const volume = c.createGain();
+    tone.frequency.value = 60;
+    volume.gain.value = 0.004;
+    tone.connect(volume).connect(c.destination);
+    tone.start();
+    tone.stop(c.currentTime + seconds);
+    return Promise.race([
+      new Promise((/** @type {(value: void) => void} */ done) => {
+        tone.onended = () => done();
+      }),
+      pause(seconds * 1000 + 1000),
+    ]);
   }
 
   get unlocked() {
@@ -48,25 +110,24 @@ export class Speaker extends EventTarget {
   async tone() {
     const c = /** @type {AudioContext} */ (this.context);
     const before = c.currentTime;
-    await this.chime();
+    await this.chime('bell', 0.7);
     return c.currentTime > before;
   }
 
-  async chime() {
+  /** @param {import('./settings.js').Tune} tune @param {number} gain */
+  async chime(tune, gain) {
     const c = /** @type {AudioContext} */ (this.context);
+    const { wave, notes } = TUNES[tune];
     let at = c.currentTime + 0.02;
     /** @type {Promise<void>} */
     let ended = Promise.resolve();
-    for (const [frequency, length] of [
-      [880, 0.18],
-      [659.25, 0.18],
-      [880, 0.4],
-    ]) {
+    for (const [frequency, length] of notes) {
       const tone = c.createOscillator();
       const volume = c.createGain();
+      tone.type = wave;
       tone.frequency.value = frequency;
       volume.gain.setValueAtTime(0, at);
-      volume.gain.linearRampToValueAtTime(0.7, at + 0.01);
+      volume.gain.linearRampToValueAtTime(wave === 'square' ? gain / 2 : gain, at + 0.01);
       volume.gain.exponentialRampToValueAtTime(0.001, at + length);
       tone.connect(volume).connect(c.destination);
       ended = new Promise((done) => {
@@ -94,12 +155,14 @@ export class Speaker extends EventTarget {
     return clip;
   }
 
-  /** @param {string} url */
-  async playClip(url) {
+  /** @param {string} url @param {number} gain */
+  async playClip(url, gain) {
     const c = /** @type {AudioContext} */ (this.context);
     const source = c.createBufferSource();
     source.buffer = await this.load(url);
-    source.connect(c.destination);
+    const volume = c.createGain();
+    volume.gain.value = gain;
+    source.connect(volume).connect(c.destination);
     const ended = new Promise((done) => {
       source.onended = done;
     });
@@ -116,14 +179,15 @@ export class Speaker extends EventTarget {
     return voices.find((v) => v.localService && v.lang.toLowerCase().startsWith(lang) && !/espeak/i.test(v.name + v.voiceURI));
   }
 
-  /** @param {string} text @param {string} lang @returns {Promise<boolean>} */
-  speak(text, lang) {
+  /** @param {string} text @param {string} lang @param {number} gain @returns {Promise<boolean>} */
+  speak(text, lang, gain) {
     const voice = this.voice(lang);
     if (!voice) return Promise.resolve(false);
     return new Promise((done) => {
       const sentence = new SpeechSynthesisUtterance(text);
       sentence.voice = voice;
       sentence.lang = voice.lang;
+      sentence.volume = gain;
       let started = false;
       const begin = setTimeout(() => !started && speechSynthesis.cancel(), VOICE_STARTS);
       const end = setTimeout(() => speechSynthesis.cancel(), VOICE_STARTS + 3000 + text.length * 400);
@@ -144,25 +208,28 @@ export class Speaker extends EventTarget {
 
   /**
    * One after the other, however many ask.
-   * @param {{type: number, text: string, lang: string}} what @returns {Promise<Heard>}
+   * @param {Sentence} what @returns {Promise<Heard>}
    */
   say(what) {
     this.queue = this.queue.then(() => this.sayNow(what));
     return this.queue;
   }
 
-  /** @param {{type: number, text: string, lang: string}} what @returns {Promise<Heard>} */
-  async sayNow({ type, text, lang }) {
+  /** @param {Sentence} what @returns {Promise<Heard>} */
+  async sayNow({ type, text, lang, gain, speak, tune, wake }) {
     /** @type {Heard} */
     let heard = 'blocked';
     try {
       if (this.unlocked) {
-        await this.chime();
+        if (wake) await this.murmur(WAKING);
+        await this.chime(tune, gain);
         heard = 'chime';
-        if (await this.speak(text, lang)) heard = 'voice';
-        else {
-          await this.playClip(this.clipURL(type, lang));
-          heard = 'clip';
+        if (speak) {
+          if (await this.speak(text, lang, gain)) heard = 'voice';
+          else {
+            await this.playClip(this.clipURL(type, lang), gain);
+            heard = 'clip';
+          }
         }
       }
     } catch {

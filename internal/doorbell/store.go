@@ -71,12 +71,20 @@ type KeyTx interface {
 // returns. Unavailable means that nothing was changed.
 type Store interface {
 	Write(ctx context.Context, change func(Tx) error) error
+	Reader
+	SaveReceipt(ctx context.Context, r Receipt) error
+}
+
+// Reader reads without a transaction of the caller's.
+type Reader interface {
 	Order(ctx context.Context, id OrderID) (Order, error)
 	Alerts(ctx context.Context, q AlertQuery) (AlertPage, error)
-	SaveReceipt(ctx context.Context, r Receipt) error
 	// Unheard are alerts that have rung since before and that no console said
 	// to have sounded, oldest first; those told of already are left out.
 	Unheard(ctx context.Context, before time.Time, limit int) ([]Alert, error)
+	// Timings are how a shop's alerts from one time to another were heard and
+	// taken care of; the latest 20,000.
+	Timings(ctx context.Context, shop ShopID, from, to time.Time) ([]Timing, error)
 }
 
 // AlertQuery asks for a shop's alerts, newest first.
@@ -86,7 +94,8 @@ type AlertQuery struct {
 	Type     Type // 0: all
 	Before   Seq  // 0: from the newest
 	After    Seq
-	Limit    int // 1 to 500
+	Search   string // part of a number or a text; empty: all
+	Limit    int    // 1 to 500
 }
 
 // AlertPage is one answer. Alerts and Cursor are of one snapshot. Next is

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"doorbell/internal/doorbell"
 )
@@ -38,6 +39,9 @@ func (s *Store) Alerts(ctx context.Context, q doorbell.AlertQuery) (page doorbel
 	return page, err
 }
 
+// likeEscaper takes from a searched text what like would read.
+var likeEscaper = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
+
 // readPage reads one more than the limit, to know whether a page follows.
 func (s *Store) readPage(ctx context.Context, tx *sql.Tx, q doorbell.AlertQuery) ([]doorbell.AlertState, error) {
 	where, args := []string{`shop_id = ?`}, []any{q.Shop}
@@ -53,6 +57,10 @@ func (s *Store) readPage(ctx context.Context, tx *sql.Tx, q doorbell.AlertQuery)
 	}
 	if q.After > 0 {
 		and(`seq > ?`, q.After)
+	}
+	if q.Search != "" {
+		like := "%" + likeEscaper.Replace(q.Search) + "%"
+		and(`(number like ? escape '!' or content like ? escape '!')`, like, like)
 	}
 	rows, err := tx.QueryContext(ctx, s.dialect.rebind(`select `+alertColumns+`, ringing from alerts where `+
 		strings.Join(where, ` and `)+` order by seq desc limit ?`), append(args, q.Limit+1)...)
@@ -126,4 +134,30 @@ func (s *Store) SaveReceipt(ctx context.Context, r doorbell.Receipt) error {
 			on conflict (shop_id, seq, console, stage) do nothing`,
 			r.Shop, r.Seq, r.Console, r.Stage, r.Reason, r.By, millis(r.At))
 	})
+}
+
+// maxTimings bounds what one day is summed up from.
+const maxTimings = 20_000
+
+// Timings implements doorbell.Store. It walks back from the shop's newest
+// alert: seqs rise with time.
+func (s *Store) Timings(ctx context.Context, shop doorbell.ShopID, from, to time.Time) (out []doorbell.Timing, err error) {
+	rows, err := s.reads.QueryContext(ctx, s.dialect.rebind(`select a.type, a.created_at,
+		coalesce((select min(r.created_at) from receipts r where r.shop_id = a.shop_id and r.seq = a.seq and r.stage = 'sounded'), 0),
+		coalesce((select c.created_at from alerts c where c.shop_id = a.shop_id and c.source = a.source and c.order_id = a.order_id
+			and c.seq > a.seq and c.type in (3, 4) order by c.seq limit 1), 0)
+		from alerts a where a.shop_id = ? and a.type in (1, 2) and a.created_at >= ? and a.created_at < ? order by a.seq desc limit ?`),
+		shop, millis(from), millis(to), maxTimings)
+	if err != nil {
+		return nil, fmt.Errorf("read the timings of shop %d: %w", shop, err)
+	}
+	err = eachRow(rows, func(r *sql.Rows) error {
+		var t doorbell.Timing
+		var at, sounded, closed int64
+		err := r.Scan(&t.Type, &at, &sounded, &closed)
+		t.At, t.Sounded, t.Closed = instant(at), instant(sounded), instant(closed)
+		out = append(out, t)
+		return err
+	})
+	return out, err
 }

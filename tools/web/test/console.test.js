@@ -1,0 +1,103 @@
+// The console's rules about sound and tabs.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bars } from '../../../static/figures.js';
+import { hearing, outcome } from '../../../static/history.js';
+import { due, how, LEVELS, level, QUIET_ENDS } from '../../../static/ringing.js';
+import { defaults, isQuiet, read } from '../../../static/settings.js';
+import { claim } from '../../../static/tabs.js';
+
+const alert = (seq) => ({ type: 1, orderId: seq, content: 'x', shopId: 1, seq, number: 'n', source: 'order', time: '2026-01-01T00:00:00.000Z' });
+const key = (a) => String(a.seq);
+
+const state = (over) => ({
+  open: [alert(1)],
+  pending: new Set(),
+  key,
+  arrived: new Map([['1', 0]]),
+  last: 0,
+  now: 12_000,
+  settings: defaults(''),
+  ...over,
+});
+
+test('ringing gets louder and shorter apart, and never stops', () => {
+  let gain = 0;
+  let every = Number.POSITIVE_INFINITY;
+  for (const l of LEVELS) {
+    assert.ok(l.gain > gain && l.every < every);
+    gain = l.gain;
+    every = l.every;
+  }
+  assert.equal(level(0), LEVELS[0]);
+  assert.equal(level(86_400_000), LEVELS.at(-1));
+  assert.equal(due(state({ now: 11_999 })), null);
+  assert.equal(due(state({})).alert.seq, 1);
+  const late = due(state({ now: 100_000, last: 94_000 }));
+  assert.equal(late.gain, defaults('').volume * LEVELS.at(-1).gain);
+});
+
+test('what is just being accepted does not ring', () => {
+  assert.equal(due(state({ pending: new Set(['1']) })), null);
+  assert.equal(due(state({ open: [] })), null);
+  const two = state({ open: [alert(1), alert(2)], arrived: new Map(), pending: new Set(['2']) });
+  assert.equal(due(two).alert.seq, 1);
+});
+
+test('quiet hours are low and without speech, for a minute', () => {
+  const settings = { ...defaults(''), quiet: true, quietFrom: '00:00', quietTo: '23:59' };
+  const now = new Date(2026, 0, 1, 12, 0).getTime();
+  const soft = how(alert(1), 0, 1, { now, settings });
+  assert.deepEqual([soft.speak, soft.quiet, soft.gain < 0.15 && soft.gain > 0], [false, true, true]);
+  const full = how(alert(1), QUIET_ENDS, 1, { now, settings });
+  assert.deepEqual([full.speak, full.quiet, full.gain], [true, false, settings.volume]);
+});
+
+test('quiet hours may pass midnight', () => {
+  const s = { ...defaults(''), quiet: true, quietFrom: '22:00', quietTo: '07:00' };
+  const at = (h, m) => isQuiet(s, new Date(2026, 0, 1, h, m));
+  assert.deepEqual([at(21, 59), at(22, 0), at(3, 0), at(6, 59), at(7, 0)], [false, true, true, true, false]);
+  assert.equal(isQuiet({ ...s, quiet: false }, new Date(2026, 0, 1, 23, 0)), false);
+  assert.equal(isQuiet({ ...s, quietTo: '22:00' }, new Date(2026, 0, 1, 22, 0)), false);
+});
+
+test('settings that are none are left out', () => {
+  assert.deepEqual(read('{"volume":9,"voice":"no","quietFrom":"25:00","tunes":{"1":"gong","2":"beep"}}', ''), {
+    ...defaults(''),
+    volume: 1,
+    tunes: { 1: 'bell', 2: 'beep' },
+  });
+  for (const text of [null, '', '1', 'null', '{']) assert.deepEqual(read(text, ''), defaults(''));
+  assert.equal(defaults('Linux; Android 14').awake, true);
+});
+
+test('a lease has one holder, who renews it; the next one waits for its end', () => {
+  assert.deepEqual(claim(null, 'a', 1000), { mine: false, write: 'a 1900' });
+  assert.deepEqual(claim('a 1900', 'a', 1250), { mine: true, write: 'a 2150' });
+  assert.deepEqual(claim('a 1900', 'b', 1250), { mine: false, write: null });
+  assert.deepEqual(claim('a 1900', 'b', 1900), { mine: false, write: 'b 2800' });
+  assert.deepEqual(claim('a 999999', 'b', 1000), { mine: false, write: 'b 1900' }, 'a clock that was set back');
+  assert.deepEqual(claim('rubbish', 'b', 1000), { mine: false, write: 'b 1900' });
+});
+
+test('the bars of a day', () => {
+  const hours = Array.from({ length: 24 }, (_, i) => ({ alerts: i === 12 ? 4 : i === 13 ? 2 : 0, accepted: { p50: 1, p95: 2, n: i === 12 ? 4 : 0 } }));
+  const got = bars(hours);
+  assert.deepEqual([got.length, got[12].height, got[13].height, got[0].height], [24, 1, 0.5, 0]);
+  assert.match(got[12].label, /^12:00 4 · 1\.0/);
+  assert.equal(bars([{ alerts: 0, accepted: { p50: 0, p95: 0, n: 0 } }])[0].height, 0);
+});
+
+test('who heard an alert, in words', () => {
+  const a = { ...alert(1), state: 'open', receipts: [] };
+  assert.match(hearing(a), /No console|没有控制台/);
+  const at = (s) => `2026-01-01T00:00:0${s}.000Z`;
+  const receipts = [
+    { console: 'c1', stage: 'shown', by: 'x', at: at(1) },
+    { console: 'c1', stage: 'sounded', by: 'x', at: at(3) },
+    { console: 'c2', stage: 'sounded', by: 'x', at: at(4) },
+  ];
+  assert.match(hearing({ ...a, receipts }), /2.*3/);
+  assert.match(outcome({ ...a, state: 'closed', by: 'cook' }), /cook/);
+  assert.doesNotMatch(outcome(a), /\{n\}/);
+});
