@@ -16,7 +16,7 @@ var layers = map[string][]string{
 	"doorbell": {
 		"doorbell/handlers", "doorbell/static", "doorbell/transport", "doorbell/transport/poll", "doorbell/transport/sse", "doorbell/transport/ws",
 		"doorbell/internal/auth", "doorbell/internal/client", "doorbell/internal/config", "doorbell/internal/doorbell", "doorbell/internal/hooks",
-		"doorbell/internal/payment", "doorbell/internal/payment/paysim", "doorbell/internal/store",
+		"doorbell/internal/payment", "doorbell/internal/payment/paysim", "doorbell/internal/push", "doorbell/internal/store",
 	},
 	"doorbell/handlers":                {"doorbell/internal/auth", "doorbell/internal/doorbell", "doorbell/internal/payment", "doorbell/static", "doorbell/transport"},
 	"doorbell/transport":               {"doorbell/internal/doorbell"},
@@ -27,6 +27,7 @@ var layers = map[string][]string{
 	"doorbell/internal/store":          {"doorbell/internal/doorbell", "doorbell/internal/safefile"},
 	"doorbell/internal/hooks":          {"doorbell/internal/doorbell"},
 	"doorbell/internal/payment":        {"doorbell/internal/doorbell"},
+	"doorbell/internal/push":           {"doorbell/internal/doorbell", "doorbell/internal/safefile"},
 	"doorbell/internal/payment/paysim": {"doorbell/internal/doorbell", "doorbell/internal/payment", "doorbell/internal/safefile"},
 	"doorbell/internal/auth":           {"doorbell/internal/doorbell", "doorbell/internal/safefile"},
 	"doorbell/internal/client":         {"doorbell/internal/doorbell"},

@@ -57,6 +57,7 @@ func commands() []command {
 		{"serve", "run the server (default)", serve},
 		{"token", "print a token: --role R --shops 1,2 --sub NAME --ttl 24h", token},
 		{"link", "print a link that opens the console of the running server", link},
+		{"pair", "print a link and a QR code that sign a tablet in for good", pair},
 		{"simulate", "order, pay and hurry against the running server", simulate},
 		{"watch", "follow a shop's alerts in the terminal", watch},
 		{"backup", "write the database to FILE, also while the server runs", backup},

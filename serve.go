@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"doorbell/internal/doorbell"
 	"doorbell/internal/hooks"
 	"doorbell/internal/payment"
+	"doorbell/internal/push"
 	"doorbell/internal/store"
 	"doorbell/static"
 	"doorbell/transport"
@@ -104,6 +106,7 @@ type app struct {
 	gates      map[string]*payment.Gate // by provider
 	reconciler *payment.Reconciler
 	hooks      *hooks.Sender
+	push       *push.Sender
 	unheard    atomic.Int64 // alerts that nobody heard in time
 }
 
@@ -140,7 +143,11 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, s seams) (*
 	if err != nil {
 		return nil, err
 	}
-	publish := func(alerts []doorbell.Alert) { a.hub.Deliver(alerts); a.hooks.Wake() }
+	publish := func(alerts []doorbell.Alert) {
+		a.hub.Deliver(alerts)
+		a.hooks.Wake()
+		a.push.Offer(alerts)
+	}
 	if s.publish != nil {
 		publish = func(alerts []doorbell.Alert) { s.publish(alerts, a.hub.Deliver) }
 	}
@@ -161,6 +168,11 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, s seams) (*
 	if a.hooks, err = newHooks(cfg, a.store, node, log); err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}
+	keys, err := push.EnsureKeys(dataDir(cfg))
+	if err != nil {
+		return nil, errors.Join(err, a.store.Close())
+	}
+	a.push = push.New(push.Options{Book: a.store, Keys: keys, Subscriber: subscriber(cfg), Log: log})
 	a.reconciler = payment.NewReconciler(payment.ReconcilerOptions{
 		Queriers: queriers, Book: a.store, Take: a.service.TakeNotice, Log: log, Node: node,
 		After: cfg.Pay.Reconcile.After, Until: cfg.Pay.Reconcile.Until,
@@ -170,6 +182,14 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, s seams) (*
 		return nil, errors.Join(err, a.store.Close())
 	}
 	return a, nil
+}
+
+// subscriber is whom a push service may ask about this server.
+func subscriber(cfg config.Config) string {
+	if u := cfg.Server.PublicURL; strings.HasPrefix(u, "https://") {
+		return u
+	}
+	return "https://doorbell.invalid"
 }
 
 // nodeName tells this node from others, and is the same after a restart: what
@@ -216,14 +236,14 @@ func (a *app) newEdge(tokens *auth.Tokens) (*handlers.Server, error) {
 			return nil, usageError{err}
 		}
 	}
-	page := handlers.Page{Version: version(), Trial: cfg.OnTrial(), Speech: map[string]handlers.Speech{
+	page := handlers.Page{Version: version(), Trial: cfg.OnTrial(), PushKey: a.push.Keys.Public, Speech: map[string]handlers.Speech{
 		"1": handlers.Speech(cfg.Console.Speech.NewOrder), "2": handlers.Speech(cfg.Console.Speech.Reminder),
 	}}
 	if cfg.Console.Sounds != "" {
 		page.Sounds = os.DirFS(cfg.Console.Sounds)
 	}
 	return handlers.New(handlers.Options{
-		Service: a.service, Shops: a.store, Hub: a.hub, Tokens: tokens, Logins: a.logins, Gates: a.gates, Ready: a.store.Check,
+		Service: a.service, Shops: a.store, Hub: a.hub, Tokens: tokens, Logins: a.logins, Gates: a.gates, Pushes: a.store, PushAllowed: push.Allowed, Ready: a.store.Check,
 		Forward: map[string]bool{"wechat": cfg.Pay.WeChat.Forward != ""}, Series: a.series(),
 		Streams: handlers.Streams{WebSocket: a.ws.Serve, RefuseWebSocket: ws.Refuse, SSE: a.sse.Serve, Poll: poll.Serve},
 		Static:  fs.FS(static.Files), Log: a.log, Version: version(),
@@ -271,6 +291,7 @@ func (a *app) run(ctx context.Context, l listeners, out io.Writer) error {
 	g.Go(func() error { return a.reloadKeys(ctx) })
 	g.Go(func() error { return a.reconciler.Run(ctx) })
 	g.Go(func() error { return a.hooks.Run(ctx) })
+	g.Go(func() error { return a.push.Run(ctx) })
 	if a.announce != nil {
 		g.Go(func() error { return a.announce.run(ctx) })
 	}

@@ -91,6 +91,8 @@ func (a *app) series() []handlers.Series {
 		count("doorbell_reconciler_found_total", "Payments found by asking, whose callback had not come.", func() int64 { _, n := a.reconciler.Counts(); return n }),
 		count("doorbell_webhooks_sent_total", "Webhook messages that were taken.", func() int64 { n, _ := a.hooks.Counts(); return n }),
 		count("doorbell_webhooks_failed_total", "Attempts to send a webhook message that failed.", func() int64 { _, n := a.hooks.Counts(); return n }),
+		count("doorbell_pushes_sent_total", "Web pushes that a push service took.", func() int64 { n, _ := a.push.Counts(); return n }),
+		count("doorbell_pushes_dropped_total", "Alerts that did not fit in the queue of pushes.", func() int64 { _, n := a.push.Counts(); return n }),
 		{Name: "doorbell_webhooks_waiting", Help: "Webhook messages that wait to be taken.", Value: backlog(func(n, _ int64) int64 { return n })},
 		{Name: "doorbell_webhooks_given_up", Help: "Webhook messages that were given up within the last week.", Value: backlog(func(_, n int64) int64 { return n })},
 	}

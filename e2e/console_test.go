@@ -88,7 +88,7 @@ func TestConsole(t *testing.T) {
 	late := openPage(t, strings.Replace(s.link(), "#", "?lang=zh#", 1))
 	late.dark()
 	eventually(t, "a late console shows what is open", func() bool { return len(late.counts().Shown) == 2 })
-	if title := late.js(`document.querySelector('#open h3').textContent`); !strings.Contains(title, "客户催单") {
+	if title := late.js(`document.querySelector('#open h2').textContent`); !strings.Contains(title, "客户催单") {
 		t.Errorf("the Chinese page says %s", title)
 	}
 	late.size(390, 844)

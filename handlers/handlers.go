@@ -47,10 +47,13 @@ type Options struct {
 	Gates   map[string]*payment.Gate // by provider; those that are not configured are not there
 	Forward map[string]bool          // providers whose callbacks are passed on; may be nil
 	Series  []Series                 // further figures for /metrics; may be nil
-	Ready   func(context.Context) error
-	Static  fs.FS
-	Log     *slog.Logger
-	Version string
+	Pushes  Pushes
+	// PushAllowed reports whether an endpoint is one that we post to.
+	PushAllowed func(endpoint string) bool
+	Ready       func(context.Context) error
+	Static      fs.FS
+	Log         *slog.Logger
+	Version     string
 
 	BasePath       string
 	PublicURL      string // may be empty
@@ -69,7 +72,8 @@ type Page struct {
 	Version string            `json:"version"`
 	Trial   bool              `json:"trial"`
 	Speech  map[string]Speech `json:"speech"` // by type
-	Sounds  fs.FS             `json:"-"`      // replaces the shipped clips; may be nil
+	PushKey string            `json:"pushKey"`
+	Sounds  fs.FS             `json:"-"` // replaces the shipped clips; may be nil
 }
 
 // Speech is a sentence in both languages.
@@ -192,6 +196,10 @@ func (h *edge) api(root *gin.RouterGroup) {
 	v1.PUT("/consoles/:console", h.allow(console, service), h.answer(h.hearing))
 	v1.GET("/shops/:id/consoles", h.allow(service, console), h.answer(h.consoles))
 	v1.GET("/shops/:id/figures", h.allow(service, console), h.answer(h.figures))
+	v1.PUT("/push", h.allow(console), h.answer(h.subscribe))
+	v1.DELETE("/push", h.allow(console), h.answer(h.unsubscribe))
+	v1.GET("/devices", h.allow(service, console), h.answer(h.devices))
+	v1.DELETE("/devices/:id", h.allow(service, console), h.answer(h.revokeDevice))
 	v1.GET("/shops", h.allow(service, console, customer), h.answer(h.shops))
 	v1.GET("/me", h.allow(service, console, customer), h.answer(h.me))
 	v1.POST("/announcements", h.allow(service), h.answer(h.announce))

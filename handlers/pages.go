@@ -25,7 +25,8 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // pages has the console, the demonstration and what they load.
 func (h *edge) pages(root *gin.RouterGroup) {
 	for route, file := range map[string]string{
-		"/": "index.html", "/demo": "demo.html", "/client.js": "client.js", "/favicon.ico": "icon.svg",
+		"/": "index.html", "/demo": "demo.html", "/doctor": "doctor.html", "/client.js": "client.js", "/favicon.ico": "icon.svg",
+		"/sw.js": "sw.js", "/manifest.webmanifest": "manifest.webmanifest",
 	} {
 		root.GET(route, h.asset, h.answer(func(c *gin.Context) error { return h.serveFile(c, file) }))
 	}
@@ -65,6 +66,10 @@ func (h *edge) serveFile(c *gin.Context, name string) error {
 		kind = "text/html; charset=utf-8"
 	case ".svg":
 		kind = "image/svg+xml"
+	case ".png":
+		kind = "image/png"
+	case ".webmanifest":
+		kind = "application/manifest+json"
 	case ".mp3":
 		kind = "audio/mpeg"
 	}

@@ -18,6 +18,7 @@ import (
 	"doorbell/internal/doorbell"
 	"doorbell/internal/payment"
 	"doorbell/internal/payment/paysim"
+	"doorbell/internal/push"
 	"doorbell/internal/store"
 	"doorbell/static"
 	"doorbell/transport"
@@ -101,7 +102,7 @@ func newServerThatCuts(t testing.TB, writeTimeout time.Duration, edit ...func(*O
 	}}, log)
 	wsT, sseT := ws.New(writeTimeout), sse.New(writeTimeout)
 	o := Options{
-		Service: s.service, Shops: s.store, Hub: s.hub, Tokens: s.tokens, Logins: s.logins, Gates: map[string]*payment.Gate{"wechat": payment.NewGate(verifier)}, Ready: s.store.Check,
+		Service: s.service, Shops: s.store, Hub: s.hub, Pushes: s.store, PushAllowed: push.Allowed, Tokens: s.tokens, Logins: s.logins, Gates: map[string]*payment.Gate{"wechat": payment.NewGate(verifier)}, Ready: s.store.Check,
 		Streams: Streams{WebSocket: wsT.Serve, RefuseWebSocket: ws.Refuse, SSE: sseT.Serve, Poll: poll.Serve},
 		Static:  static.Files, Log: log, Version: "test", BasePath: "/", Heartbeat: 15 * time.Second,
 		Page: Page{Version: "test"}, ShopNames: map[doorbell.ShopID]string{1: "总店"},

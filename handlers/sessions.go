@@ -12,6 +12,9 @@ import (
 	"doorbell/transport"
 )
 
+// maxLabel bounds what a device says of itself, in bytes.
+const maxLabel = 100
+
 // login opens a session for a token or a ticket of a console or an admin.
 func (h *edge) login(c *gin.Context) error {
 	if err := jsonOnly(c.Request); err != nil {
@@ -20,29 +23,36 @@ func (h *edge) login(c *gin.Context) error {
 	var body struct {
 		Token  string `json:"token"`
 		Ticket string `json:"ticket"`
+		Label  string `json:"label"` // what the device says that it is
 	}
 	if err := decode(c, &body); err != nil {
 		return err
 	}
-	var g doorbell.Grant
-	var limit time.Time
+	if len(body.Label) > maxLabel {
+		return doorbell.InvalidField("label", "must be at most 100 bytes", "最多 100 字节")
+	}
+	login := doorbell.Login{Label: body.Label}
 	var err error
 	switch {
 	case body.Ticket != "" && body.Token == "":
-		g, err = h.Logins.Spend(c.Request.Context(), body.Ticket)
-		limit = g.Expires
+		var k doorbell.Ticket
+		k, err = h.Logins.Spend(c.Request.Context(), body.Ticket)
+		login.Grant, login.Paired = k.Grant, k.Pairs
+		if !k.Pairs {
+			login.Limit = k.Grant.Expires
+		}
 	case body.Token != "" && body.Ticket == "":
-		g, err = h.Tokens.Check(body.Token)
+		login.Grant, err = h.Tokens.Check(body.Token)
 	default:
 		err = doorbell.InvalidField("token", "or ticket must be given, one of them", "与 ticket 必须且只能提供一个")
 	}
 	if err != nil {
 		return err
 	}
-	if g.Role != doorbell.RoleConsole && g.Role != doorbell.RoleAdmin {
-		return doorbell.Refuse(doorbell.Forbidden, "Role %s has no console.", "角色 %s 不能登录控制台。", g.Role)
+	if role := login.Grant.Role; role != doorbell.RoleConsole && role != doorbell.RoleAdmin {
+		return doorbell.Refuse(doorbell.Forbidden, "Role %s has no console.", "角色 %s 不能登录控制台。", role)
 	}
-	cookie, g, err := h.Logins.Open(c.Request.Context(), g, limit)
+	cookie, g, err := h.Logins.Open(c.Request.Context(), login)
 	if err != nil {
 		return err
 	}
@@ -130,6 +140,7 @@ type grantBody struct {
 	Shops   shopList `json:"shops"`
 	TTL     lifetime `json:"ttl"`
 	Life    lifetime `json:"life"` // tickets by a service: up to 15 minutes
+	Pair    bool     `json:"pair"` // tickets by a service: the device stays signed in
 }
 
 // consoleGrant is the console's right that the caller may hand on: shops
@@ -184,7 +195,14 @@ func (h *edge) ticket(c *gin.Context) error {
 		}
 		life = asked
 	}
-	ticket, expires, err := h.Logins.MakeTicket(c.Request.Context(), g, life)
+	issue := h.Logins.MakeTicket
+	if body.Pair {
+		if grantOf(c).Role == doorbell.RoleConsole {
+			return doorbell.InvalidField("pair", "is for services", "仅供服务端使用")
+		}
+		issue = h.Logins.MakePairing
+	}
+	ticket, expires, err := issue(c.Request.Context(), g, life)
 	if err != nil {
 		return err
 	}

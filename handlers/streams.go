@@ -173,7 +173,9 @@ func (h *edge) streamGrant(c *gin.Context, kind string, plain bool) (g doorbell.
 		if len(ticket) > 64 {
 			return g, doorbell.InvalidField("ticket", "is too long", "过长")
 		}
-		g, err = h.Logins.Spend(c.Request.Context(), ticket)
+		var k doorbell.Ticket
+		k, err = h.Logins.Spend(c.Request.Context(), ticket)
+		g = k.Grant
 	} else {
 		g, err = h.grant(c)
 		if kind == transport.WebSocket && plain && h.SkyOpen && doorbell.CodeOf(err) == auth.TokenMissing {

@@ -218,7 +218,7 @@ export class Board {
     li.dataset.key = alertKey(a);
     li.dataset.time = a.time;
     const name = a.type === 1 ? t('type1') : t('type2');
-    const heading = element('h3', '', a.test ? `${name} · ${t('test')}` : name);
+    const heading = element('h2', '', a.test ? `${name} · ${t('test')}` : name);
     const button = /** @type {HTMLButtonElement} */ (element('button', 'primary', this.acceptWord(a)));
     button.type = 'button';
     button.setAttribute('aria-label', `${button.textContent} ${a.content}`);

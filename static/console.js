@@ -1,9 +1,12 @@
 // @ts-check
 import { base, call, Refused } from './api.js';
 import { Board } from './board.js';
+import { askForPushes, forgetDevice, keepShell } from './device.js';
+import { devicesPanel } from './devices.js';
 import { FiguresPanel } from './figures.js';
 import { language, t } from './i18n.js';
 import { byID, fill, show } from './page.js';
+import { deviceLabel, inApp, parsePairing } from './pairing.js';
 import { settingsPanel } from './panel.js';
 import { load, save } from './settings.js';
 import { Speaker } from './speaker.js';
@@ -26,6 +29,7 @@ function label() {
   document.documentElement.lang = language;
   document.title = t('title');
   fill('#title', t('title'));
+  byID('notices').setAttribute('aria-label', t('notices'));
   fill('#trial', t('trial'));
   fill('#empty .big', t('noAlerts'));
   fill('#empty .hint', t('noAlertsHint'));
@@ -49,7 +53,9 @@ function label() {
     }),
   );
   fill('#demo', t('demo'));
+  fill('#doctor', t('doctor'));
   fill('#sign-out', t('signOut'));
+  fill('#devices', t('devices'));
   fill('#sign-in h2', t('signIn'));
   fill('#sign-in label span', t('token'));
   fill('#sign-in button', t('signIn'));
@@ -142,6 +148,10 @@ async function open(me, page) {
   show('#sign-in', false);
   show('#board', true);
   show('#sign-out', true);
+  show('#devices', true);
+  show('#settings', true);
+  show('#sound', true);
+  show('#pair', false);
   const shops = await shopsOf(me);
   const select = /** @type {HTMLSelectElement} */ (byID('shop'));
   select.replaceChildren(
@@ -167,12 +177,16 @@ async function open(me, page) {
 }
 
 function signedOut() {
+  if (board) forgetDevice(); // revoked, or signed out: nothing of the shop stays here
   board?.close();
   figures?.close();
   board = null;
   figures = null;
   show('#board', false);
   show('#sign-out', false);
+  show('#devices', false);
+  show('#settings', false);
+  show('#sound', false);
   show('#sign-in', true);
   showSound(false);
 }
@@ -208,8 +222,10 @@ function wire(page) {
     if (!ready) return;
     board?.hear();
     stayAwake();
-    globalThis.Notification?.requestPermission?.().catch(() => {});
     askHeard();
+    const state = await askForPushes(board?.shop ?? 1, page.pushKey);
+    byID('push').dataset.state = state;
+    fill('#push', t(/** @type {import('./i18n.js').Key} */ (`push_${state}`)));
   };
   speaker.addEventListener('change', () => {
     showSound(false);
@@ -229,6 +245,7 @@ function wire(page) {
     ringNow,
   );
   apply();
+  devicesPanel();
   byID('sign-in').onsubmit = async (e) => {
     e.preventDefault();
     const token = /** @type {HTMLInputElement} */ (byID('token'));
@@ -263,14 +280,48 @@ async function patiently(ask) {
   }
 }
 
+/**
+ * The pairing of a device: nothing is spent before somebody presses the button,
+ * and nothing at all in an app's own browser.
+ * @param {import('./pairing.js').Pairing} pairing @param {any} page
+ */
+function offerPairing(pairing, page) {
+  const foreign = inApp(navigator.userAgent);
+  show('#pair', true);
+  fill('#pair h2', t('pairTitle'));
+  fill('#pair .big', t('pairShop', { shop: pairing.shop }));
+  fill('#pair .hint', t(foreign ? 'pairInApp' : 'pairDone'));
+  fill('#pair button', t('pairHere'));
+  show('#pair button', !foreign);
+  fill('#link', t('denied'));
+  if (foreign) return;
+  history.replaceState(null, '', location.pathname + location.search);
+  byID('pair')
+    .querySelector('button')
+    ?.addEventListener('click', async () => {
+      try {
+        const me = await call('POST', 'login', { ticket: pairing.ticket, label: deviceLabel(navigator.userAgent) });
+        await open(me, page);
+      } catch (err) {
+        show('#pair', false);
+        fill('#sign-in-hint', t('linkUsed'));
+        signedOut();
+        tellError(err);
+      }
+    });
+}
+
 async function start() {
+  const pairing = parsePairing(location.hash);
   const ticket = takeTicket();
   label();
+  keepShell();
   const page = await patiently(() => call('GET', 'page.json'));
   checkClock(page.time);
   fill('#version', `doorbell ${page.version}`);
   show('#trial', page.trial);
   wire(page);
+  if (pairing) return offerPairing(pairing, page);
   try {
     const me = await patiently(() => (ticket ? call('POST', 'login', { ticket }) : call('GET', 'api/v1/me')));
     await open(me, page);

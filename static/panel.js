@@ -72,6 +72,8 @@ export function settingsPanel(get, set, ring) {
   close.onclick = () => dialog.close();
   const tries = element('div', 'buttons', '');
   tries.append(attempt(1), attempt(2));
+  const pushes = element('p', 'hint', '');
+  pushes.id = 'push';
   const title = element('h2', '', t('settings'));
   title.id = 'settings-title';
   dialog.replaceChildren(
@@ -83,6 +85,7 @@ export function settingsPanel(get, set, ring) {
     row(t('voice'), box('voice')),
     row(t('sayNumber'), box('number')),
     row(t('awake'), box('awake')),
+    pushes,
     row(t('quietHours'), box('quiet')),
     row(t('from'), clock('quietFrom')),
     row(t('to'), clock('quietTo')),

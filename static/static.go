@@ -5,5 +5,5 @@ import "embed"
 
 // Files are the pages, their modules and their sounds.
 //
-//go:embed *.html *.js *.css *.svg sounds
+//go:embed *.html *.js *.css *.svg *.png *.webmanifest sounds
 var Files embed.FS

@@ -30,11 +30,12 @@ type Keeper interface {
 	Login(ctx context.Context, id string) (doorbell.Login, error)
 	ProlongLogin(ctx context.Context, id string, expires time.Time) error
 	EndLogin(ctx context.Context, id string) error
-	SaveTicket(ctx context.Context, k doorbell.Ticket) error
+	Devices(ctx context.Context) ([]doorbell.Login, error)
 }
 
-// Spender takes tickets out.
+// Spender keeps tickets and takes them out.
 type Spender interface {
+	SaveTicket(ctx context.Context, k doorbell.Ticket) error
 	SpendTicket(ctx context.Context, id string) (doorbell.Ticket, error)
 }
 
@@ -58,15 +59,15 @@ func hash(text string) string {
 	return hex.EncodeToString(h[:])
 }
 
-// Open makes a session for g and returns what the cookie holds. limit is when
-// it ends however much it is used; zero is never.
-func (l *Logins) Open(ctx context.Context, g doorbell.Grant, limit time.Time) (cookie string, out doorbell.Grant, err error) {
+// Open makes a session for login.Grant and returns what the cookie holds.
+// login.Limit is when it ends however much it is used; zero is never.
+func (l *Logins) Open(ctx context.Context, login doorbell.Login) (cookie string, out doorbell.Grant, err error) {
 	cookie = rand.Text() + rand.Text()
-	now := doorbell.Instant(time.Now())
-	g.Session = hash(cookie)
-	g.Expires = earliest(now.Add(LoginTTL), limit)
-	err = l.keep.SaveLogin(ctx, doorbell.Login{ID: g.Session, Grant: g, Created: now, Limit: limit})
-	return cookie, g, err
+	login.Created = doorbell.Instant(time.Now())
+	login.ID = hash(cookie)
+	login.Grant.Session = login.ID
+	login.Grant.Expires = earliest(login.Created.Add(LoginTTL), login.Limit)
+	return cookie, login.Grant, l.keep.SaveLogin(ctx, login)
 }
 
 func earliest(a, limit time.Time) time.Time {
@@ -114,17 +115,31 @@ func (l *Logins) End(ctx context.Context, cookie string) (id string, err error) 
 // MakeTicket returns a ticket's text. It is good once, for life; what it opens
 // ends at g.Expires.
 func (l *Logins) MakeTicket(ctx context.Context, g doorbell.Grant, life time.Duration) (ticket string, expires time.Time, err error) {
-	ticket = rand.Text()
-	expires = doorbell.Instant(time.Now()).Add(life)
-	err = l.keep.SaveTicket(ctx, doorbell.Ticket{ID: hash(ticket), Grant: g, Expires: expires})
-	return ticket, expires, err
+	return l.makeTicket(ctx, doorbell.Ticket{Grant: g}, life)
 }
 
-// Spend takes a ticket: one caller gets its grant, any other TokenExpired.
-func (l *Logins) Spend(ctx context.Context, ticket string) (doorbell.Grant, error) {
+// MakePairing returns the ticket of a device that is to stay signed in.
+func (l *Logins) MakePairing(ctx context.Context, g doorbell.Grant, life time.Duration) (ticket string, expires time.Time, err error) {
+	return l.makeTicket(ctx, doorbell.Ticket{Grant: g, Pairs: true}, life)
+}
+
+func (l *Logins) makeTicket(ctx context.Context, k doorbell.Ticket, life time.Duration) (ticket string, expires time.Time, err error) {
+	ticket = rand.Text()
+	k.ID, k.Expires = hash(ticket), doorbell.Instant(time.Now()).Add(life)
+	return ticket, k.Expires, l.spend.SaveTicket(ctx, k)
+}
+
+// Spend takes a ticket: one caller gets it, any other TokenExpired.
+func (l *Logins) Spend(ctx context.Context, ticket string) (doorbell.Ticket, error) {
 	k, err := l.spend.SpendTicket(ctx, hash(ticket))
 	if doorbell.CodeOf(err) == doorbell.NotFound {
-		return doorbell.Grant{}, doorbell.Refuse(TokenExpired, "This link was used, or its time is over.", "该链接已使用或已过期。").Because(err)
+		return doorbell.Ticket{}, doorbell.Refuse(TokenExpired, "This link was used, or its time is over.", "该链接已使用或已过期。").Because(err)
 	}
-	return k.Grant, err
+	return k, err
 }
+
+// Devices are the sessions of paired devices, the latest first.
+func (l *Logins) Devices(ctx context.Context) ([]doorbell.Login, error) { return l.keep.Devices(ctx) }
+
+// Revoke ends a session by its id.
+func (l *Logins) Revoke(ctx context.Context, id string) error { return l.keep.EndLogin(ctx, id) }

@@ -54,6 +54,8 @@ type Login struct {
 	Grant   Grant
 	Created time.Time
 	Limit   time.Time // prolonged by use up to here, zero: without end
+	Paired  bool      // made by pairing a device
+	Label   string    // what the device says that it is
 }
 
 // Ticket is a single-use right to make a Login, or to open one stream. Its ID
@@ -62,4 +64,15 @@ type Ticket struct {
 	ID      string
 	Grant   Grant     // Grant.Expires caps the session made by it
 	Expires time.Time // of the ticket itself
+	Pairs   bool      // its session stays signed in: of a device that is paired
+}
+
+// Push is where a browser wants a shop's alerts pushed to (Web Push).
+type Push struct {
+	Endpoint string
+	Login    string // the session that asked; ends with it
+	Shop     ShopID
+	Key      string // p256dh, base64url
+	Auth     string // base64url
+	Language string
 }

@@ -51,6 +51,7 @@ func (s *Store) Prune(ctx context.Context, keep Retention, at time.Time) error {
 		{"orders", `delete from orders where id in (select id from orders where created_at < ? and not (status = 2 and pay_status = 1) order by created_at limit ?)`, old(keep.Orders)},
 		{"the inbox", `delete from inbox where (provider, kind, transaction_id) in (select provider, kind, transaction_id from inbox where last_at < ? order by last_at limit ?)`, old(keep.Inbox)},
 		{"the outbox", `delete from outbox where id in (select id from outbox where created_at < ? order by created_at limit ?)`, old(keptOutgoing)},
+		{"pushes", `delete from pushes where endpoint in (select endpoint from pushes where login_id not in (select id from logins where expires_at >= ?) limit ?)`, at.UnixMilli()},
 		{"sessions", `delete from logins where id in (select id from logins where expires_at < ? limit ?)`, at.UnixMilli()},
 		{"tickets", `delete from tickets where id in (select id from tickets where expires_at < ? limit ?)`, at.UnixMilli()},
 	} {

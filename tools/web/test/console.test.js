@@ -1,8 +1,10 @@
 // The console's rules about sound and tabs.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CURES, judge, verdict } from '../../../static/diagnosis.js';
 import { bars } from '../../../static/figures.js';
 import { hearing, outcome } from '../../../static/history.js';
+import { deviceLabel, inApp, parsePairing } from '../../../static/pairing.js';
 import { due, how, LEVELS, level, QUIET_ENDS } from '../../../static/ringing.js';
 import { defaults, isQuiet, read } from '../../../static/settings.js';
 import { claim } from '../../../static/tabs.js';
@@ -100,4 +102,63 @@ test('who heard an alert, in words', () => {
   assert.match(hearing({ ...a, receipts }), /2.*3/);
   assert.match(outcome({ ...a, state: 'closed', by: 'cook' }), /cook/);
   assert.doesNotMatch(outcome(a), /\{n\}/);
+});
+
+test('a pairing link is read, and what is none is null', () => {
+  assert.deepEqual(parsePairing('#pair=ABCDEFGH12&shop=%E6%80%BB%E5%BA%97&name=a+b'), { ticket: 'ABCDEFGH12', shop: '总店', name: 'a b' });
+  for (const bad of ['', '#', '#pair=', '#pair=a b', '#pair=<b>', '#ticket=ABCDEFGH12', `#pair=${'x'.repeat(65)}`]) assert.equal(parsePairing(bad), null, bad);
+  assert.equal(parsePairing(`#pair=ABCDEFGH12&name=${'n'.repeat(500)}`).name.length, 100);
+});
+
+test("apps' own browsers are told from real ones", () => {
+  for (const agent of [
+    'Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 MicroMessenger/8.0.44(0x18002c2f) NetType/WIFI Language/zh_CN',
+    'Mozilla/5.0 (Linux; Android 13) AppleWebKit/537.36 Chrome/110 Mobile Safari/537.36 AlipayClient/10.5.20',
+    'Mozilla/5.0 (Linux; Android 13) AppleWebKit/537.36 Chrome/110 Mobile DingTalk/7.0',
+    'Mozilla/5.0 (Linux; Android 13) Chrome/110 Mobile Safari/537.36 V1_AND_SQ_8.9.0 QQ/8.9.0.8000',
+    'Mozilla/5.0 (iPhone) AppleWebKit/605 [FBAN/FBIOS;FBAV/440.0]',
+  ])
+    assert.ok(inApp(agent), agent);
+  for (const agent of [
+    'Mozilla/5.0 (Linux; Android 14; SM-X200) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36',
+    'Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Mobile/15E148 Safari/604.1',
+    'Mozilla/5.0 (Linux; Android 12; HarmonyOS) AppleWebKit/537.36 HuaweiBrowser/14.0 Mobile Safari/537.36',
+  ])
+    assert.ok(!inApp(agent), agent);
+  assert.equal(deviceLabel('Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/130 Safari/537.36 Edg/130.0'), 'Windows Edge');
+});
+
+test('what the doctor makes of its measurements', () => {
+  const fine = {
+    signedIn: true,
+    skew: 1,
+    answer: 20,
+    websocket: { hello: 30, refused: null },
+    sse: { headers: 10, first: 20, gaps: [1000, 990], cut: null },
+    poll: { took: 2010, wanted: 2000 },
+    idle: { cut: null, watched: 20_000 },
+    secure: true,
+  };
+  const words = (over) => judge({ ...fine, ...over }).filter((f) => f.grade !== 'ok');
+  assert.deepEqual(verdict(judge(fine)), { grade: 'ok', proxy: false });
+  for (const [over, check, key] of [
+    [{ websocket: { hello: null, refused: 40 } }, 'websocket', 'dSocketRefused'],
+    [{ websocket: { hello: null, refused: null } }, 'websocket', 'dSocketHangs'],
+    [{ sse: { headers: null, first: null, gaps: [], cut: null } }, 'sse', 'dSSEHeld'],
+    [{ sse: { headers: 5, first: null, gaps: [], cut: null } }, 'sse', 'dSSEBuffered'],
+    [{ sse: { headers: 5, first: 9, gaps: [1000, 20], cut: null } }, 'held', 'dBunched'],
+    [{ poll: { took: null, wanted: 2000 } }, 'poll', 'dPollBroken'],
+    [{ idle: { cut: 5000, watched: 20_000 } }, 'idle', 'dIdleCut'],
+  ]) {
+    const [found, ...more] = words(over);
+    assert.deepEqual([found.check, found.words, more.length], [check, key, 0]);
+    assert.equal(verdict(judge({ ...fine, ...over })).proxy, true);
+  }
+  assert.equal(words({ skew: -31 })[0].check, 'clock');
+  assert.equal(words({ secure: false })[0].check, 'secure');
+  assert.deepEqual(
+    judge({ ...fine, signedIn: false }).map((f) => f.words),
+    ['dSignIn'],
+  );
+  for (const [name, text] of Object.entries(CURES)) assert.match(text, /127\.0\.0\.1:8080/, name);
 });

@@ -28,6 +28,25 @@ create index outbox_due on outbox (hook, next_at, id) where state = 0;
 create index outbox_given_up on outbox (id) where state = 2;
 create index outbox_old on outbox (created_at);
 
+-- Devices that stay signed in.
+alter table logins add column paired integer not null default 0;
+alter table logins add column label text not null default '';
+alter table tickets add column pairs integer not null default 0;
+create index logins_paired on logins (created_at) where paired = 1;
+
+-- Where browsers want alerts pushed to; gone with the session that asked.
+create table pushes (
+	endpoint text primary key,
+	login_id text not null,
+	shop_id integer not null,
+	p256dh text not null,
+	auth text not null,
+	language text not null,
+	created_at integer not null
+) without rowid;
+create index pushes_shop on pushes (shop_id);
+create index pushes_login on pushes (login_id);
+
 -- Who does what only one node may do at a time.
 create table leases (
 	name text primary key,

@@ -1,0 +1,224 @@
+// Package push sends alerts by Web Push (RFC 8030, 8291, 8292), so that a
+// tablet whose page is closed hears of them too. It is help, not a promise: the
+// log and the streams are what delivers.
+package push
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	webpush "github.com/SherClockHolmes/webpush-go"
+
+	"doorbell/internal/doorbell"
+	"doorbell/internal/safefile"
+)
+
+// Keys are this server's, which browsers know it by (VAPID).
+type Keys struct {
+	Public  string `json:"public"` // base64url, for pushManager.subscribe
+	Private string `json:"private"`
+}
+
+const keyFile = "vapid.json"
+
+// EnsureKeys reads the keys kept in dir, or makes some and keeps them for their
+// owner alone.
+func EnsureKeys(dir string) (k Keys, err error) {
+	file := filepath.Join(dir, keyFile)
+	text, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		if k.Private, k.Public, err = webpush.GenerateVAPIDKeys(); err != nil {
+			return k, fmt.Errorf("make the push keys: %w", err)
+		}
+		if text, err = json.Marshal(k); err != nil {
+			return k, err
+		}
+		if err := safefile.Create(file, text); err != nil && !errors.Is(err, os.ErrExist) {
+			return k, fmt.Errorf("keep the push keys: %w", err)
+		}
+		text, err = os.ReadFile(file) // ours, or that of another who was first
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &k)
+	}
+	if err != nil {
+		return k, fmt.Errorf("read the push keys: %w", err)
+	}
+	return k, nil
+}
+
+// services are the push services of the browsers there are: a server that
+// posts to whatever address it is given can be pointed at its own network.
+var services = []string{
+	"fcm.googleapis.com", ".push.services.mozilla.com", ".notify.windows.com", ".push.apple.com", ".vivoglobal.com", ".hicloud.com",
+}
+
+// Allowed reports whether an endpoint is one of a known push service.
+func Allowed(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "https" || u.User != nil || u.Port() != "" || len(endpoint) > 1000 {
+		return false
+	}
+	return slices.ContainsFunc(services, func(s string) bool {
+		return u.Hostname() == s || strings.HasPrefix(s, ".") && strings.HasSuffix(u.Hostname(), s)
+	})
+}
+
+// Book is what the sender needs of the store.
+type Book interface {
+	// Pushes are where the alerts of a shop go, of sessions that are good.
+	Pushes(ctx context.Context, shop doorbell.ShopID) ([]doorbell.Push, error)
+	DropPush(ctx context.Context, endpoint string) error
+}
+
+// Options of New; all are needed but Client.
+type Options struct {
+	Book       Book
+	Keys       Keys
+	Subscriber string // whom a push service may ask: an address of the operator's, or the server's own
+	Log        *slog.Logger
+	Client     *http.Client // nil: of our own
+}
+
+// Sender pushes alerts. What does not fit in its queue is dropped and counted.
+type Sender struct {
+	Options
+	queue   chan doorbell.Alert
+	sent    atomic.Int64
+	dropped atomic.Int64
+}
+
+const (
+	maxQueued   = 1024
+	workers     = 4
+	sendTimeout = 10 * time.Second
+	// timeToLive is how long a service keeps what it can't deliver: a ring of
+	// ten minutes ago is history.
+	timeToLive = 10 * time.Minute
+	attempts   = 3
+	retryWait  = 2 * time.Second
+)
+
+// New starts nothing.
+func New(o Options) *Sender {
+	if o.Client == nil {
+		o.Client = &http.Client{
+			Timeout:       sendTimeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	}
+	return &Sender{Options: o, queue: make(chan doorbell.Alert, maxQueued)}
+}
+
+// Offer hands alerts over; it never blocks.
+func (s *Sender) Offer(alerts []doorbell.Alert) {
+	for _, a := range alerts {
+		select {
+		case s.queue <- a:
+		default:
+			s.dropped.Add(1)
+		}
+	}
+}
+
+// Counts are how many pushes were taken, and how many alerts did not fit in
+// the queue.
+func (s *Sender) Counts() (sent, dropped int64) { return s.sent.Load(), s.dropped.Load() }
+
+// Run pushes until ctx ends.
+func (s *Sender) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	for range workers {
+		running.Go(func() {
+			for {
+				select {
+				case a := <-s.queue:
+					s.push(ctx, a)
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	running.Wait()
+	return nil
+}
+
+// push sends one alert to all who asked for its shop.
+func (s *Sender) push(ctx context.Context, a doorbell.Alert) {
+	to, err := s.Book.Pushes(ctx, a.Shop)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.Log.ErrorContext(ctx, "pushes not read", "error", err)
+		}
+		return
+	}
+	for _, p := range to {
+		if err := s.send(ctx, p, a); err != nil && ctx.Err() == nil {
+			s.Log.WarnContext(ctx, "push not taken", "host", host(p.Endpoint), "shop", a.Shop, "seq", a.Seq, "error", err)
+		}
+	}
+}
+
+// host is what of an endpoint may stand in a log: its path is a right.
+func host(endpoint string) string {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+func (s *Sender) send(ctx context.Context, p doorbell.Push, a doorbell.Alert) error {
+	for attempt := 1; ; attempt++ {
+		status, err := s.once(ctx, p, a)
+		switch {
+		case err == nil && status/100 == 2:
+			s.sent.Add(1)
+			return nil
+		case status == http.StatusNotFound, status == http.StatusGone: // the browser has unsubscribed
+			return s.Book.DropPush(ctx, p.Endpoint)
+		case err == nil && status != http.StatusTooManyRequests && status < http.StatusInternalServerError, attempt == attempts:
+			if err == nil {
+				err = fmt.Errorf("HTTP %d", status)
+			}
+			return err
+		}
+		select {
+		case <-time.After(retryWait * time.Duration(attempt)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *Sender) once(ctx context.Context, p doorbell.Push, a doorbell.Alert) (status int, err error) {
+	res, err := webpush.SendNotificationWithContext(ctx, a.Encode(), &webpush.Subscription{
+		Endpoint: p.Endpoint, Keys: webpush.Keys{Auth: p.Auth, P256dh: p.Key},
+	}, &webpush.Options{
+		HTTPClient: s.Client, Subscriber: s.Subscriber, TTL: int(timeToLive / time.Second), Urgency: webpush.UrgencyHigh,
+		VAPIDPublicKey: s.Keys.Public, VAPIDPrivateKey: s.Keys.Private,
+	})
+	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // without the address
+		}
+		return 0, err
+	}
+	defer res.Body.Close()                       //nolint:errcheck // read
+	_, _ = io.CopyN(io.Discard, res.Body, 4<<10) // so that the connection is used again
+	return res.StatusCode, nil
+}
