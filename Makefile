@@ -5,7 +5,7 @@ GO ?= go
 LINT := $(GO) tool -modfile=tools/go.mod golangci-lint
 # Debian packages of the tests: a browser, a proxy, fonts for the pictures, curl, and
 # a C compiler for the race detector.
-PACKAGES := chromium nginx-light fonts-noto-cjk curl gcc libc6-dev nodejs npm
+PACKAGES := chromium nginx-light haproxy fonts-noto-cjk curl gcc libc6-dev nodejs npm
 
 .PHONY: test long deps check vet lint race days fuzz web fmt build clean
 
@@ -16,7 +16,7 @@ test: deps
 	@rm -f $(DOORBELL_TEST_REPORT)
 	@$(MAKE) --no-print-directory check
 	@echo
-	@echo "suites ran on: sqlite (embedded), Chromium, nginx, toxiproxy"
+	@echo "suites ran on: sqlite (embedded), Chromium, nginx, HAProxy, toxiproxy"
 	@echo "NOT run: PostgreSQL, MySQL, NATS, Redis - doorbell has no dialect or bus for them yet"
 	@[ ! -s $(DOORBELL_TEST_REPORT) ] || { echo "SKIPPED on this machine:"; cat $(DOORBELL_TEST_REPORT); }
 
@@ -50,7 +50,7 @@ deps:
 		sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
-	@echo "installing npm packages: biome, typescript (tools/web)"
+	@echo "installing npm packages: biome, typescript, axe-core (tools/web)"
 	@cd tools/web && npm ci --no-audit --no-fund --silent
 
 vet:

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -164,43 +162,14 @@ func build(ctx context.Context, cfg config.Config, log *slog.Logger, s seams) (*
 	})
 	a.ws, a.sse = ws.New(cfg.Stream.WriteTimeout), sse.New(cfg.Stream.WriteTimeout)
 	a.service = doorbell.NewService(a.store, rules, log)
-	node := nodeName(cfg)
-	if a.hooks, err = newHooks(cfg, a.store, node, log); err != nil {
+	if err := a.newTellers(queriers); err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}
-	keys, err := push.EnsureKeys(dataDir(cfg))
-	if err != nil {
-		return nil, errors.Join(err, a.store.Close())
-	}
-	a.push = push.New(push.Options{Book: a.store, Keys: keys, Subscriber: subscriber(cfg), Log: log})
-	a.reconciler = payment.NewReconciler(payment.ReconcilerOptions{
-		Queriers: queriers, Book: a.store, Take: a.service.TakeNotice, Log: log, Node: node,
-		After: cfg.Pay.Reconcile.After, Until: cfg.Pay.Reconcile.Until,
-	})
 	a.edge, err = a.newEdge(tokens) //nolint:contextcheck // each request has its own
 	if err != nil {
 		return nil, errors.Join(err, a.store.Close())
 	}
 	return a, nil
-}
-
-// subscriber is whom a push service may ask about this server.
-func subscriber(cfg config.Config) string {
-	if u := cfg.Server.PublicURL; strings.HasPrefix(u, "https://") {
-		return u
-	}
-	return "https://doorbell.invalid"
-}
-
-// nodeName tells this node from others, and is the same after a restart: what
-// only one node may do goes on at once, and does not wait for the lease of a
-// process that was killed.
-func nodeName(cfg config.Config) string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = rand.Text()
-	}
-	return host + " " + cfg.Server.Addr
 }
 
 // rulesOf is what the settings decide.

@@ -2,15 +2,59 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
+	"os"
+	"strings"
 	"time"
 
 	"doorbell/handlers"
 	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
 	"doorbell/internal/hooks"
+	"doorbell/internal/payment"
+	"doorbell/internal/push"
 	"doorbell/internal/store"
 )
+
+// newTellers makes what speaks to other systems: webhooks, pushes, and the
+// questions to payment providers.
+func (a *app) newTellers(queriers []payment.Querier) error {
+	cfg, node := a.cfg, nodeName(a.cfg)
+	var err error
+	if a.hooks, err = newHooks(cfg, a.store, node, a.log); err != nil {
+		return err
+	}
+	keys, err := push.EnsureKeys(dataDir(cfg))
+	if err != nil {
+		return err
+	}
+	a.push = push.New(push.Options{Book: a.store, Keys: keys, Subscriber: subscriber(cfg), Log: a.log})
+	a.reconciler = payment.NewReconciler(payment.ReconcilerOptions{
+		Queriers: queriers, Book: a.store, Take: a.service.TakeNotice, Log: a.log, Node: node,
+		After: cfg.Pay.Reconcile.After, Until: cfg.Pay.Reconcile.Until,
+	})
+	return nil
+}
+
+// subscriber is whom a push service may ask about this server.
+func subscriber(cfg config.Config) string {
+	if u := cfg.Server.PublicURL; strings.HasPrefix(u, "https://") {
+		return u
+	}
+	return "https://doorbell.invalid"
+}
+
+// nodeName tells this node from others, and is the same after a restart: what
+// only one node may do goes on at once, and does not wait for the lease of a
+// process that was killed.
+func nodeName(cfg config.Config) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = rand.Text()
+	}
+	return host + " " + cfg.Server.Addr
+}
 
 // hookRules say which events each webhook is told of.
 func hookRules(configured []config.Hook) []doorbell.Hook {

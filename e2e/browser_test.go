@@ -56,7 +56,7 @@ func stopBrowser() {
 
 // counting runs before the page's own scripts: it counts what a person would
 // see and hear.
-const counting = `window.counted = {shown: [], heard: [], said: [], rings: [], errors: [], tones: 0};
+const counting = `window.counted = {shown: [], heard: [], said: [], rings: [], changes: 0, errors: [], tones: 0};
 document.addEventListener('doorbell', (e) => {
   const d = e.detail;
   if (d.shown) counted.shown.push(d.shown.shopId + ':' + d.shown.seq + ':' + d.shown.type);
@@ -65,6 +65,14 @@ document.addEventListener('doorbell', (e) => {
     counted.rings.push({at: Date.now(), gain: d.gain, quiet: d.quiet});
   }
 });
+const dial = window.WebSocket;
+window.WebSocket = class extends dial { constructor(...a) { super(...a); counted.dialAt ||= Date.now(); } };
+new MutationObserver(() => {
+  const state = document.getElementById('link')?.dataset.state;
+  if (state !== counted.state) { counted.state = state; counted.changes++; counted.changedAt = Date.now(); }
+  if (!counted.liveAt && document.getElementById('link')?.dataset.state === 'open') counted.liveAt = Date.now();
+}).observe(document, {subtree: true, attributes: true, attributeFilter: ['data-state']});
+document.addEventListener('securitypolicyviolation', (e) => counted.errors.push('policy: ' + e.violatedDirective + ' ' + e.blockedURI));
 window.addEventListener('error', (e) => counted.errors.push(String(e.message)));
 window.addEventListener('unhandledrejection', (e) => counted.errors.push(String(e.reason)));
 const start = OscillatorNode.prototype.start;
@@ -80,6 +88,8 @@ type counted struct {
 	}
 	Tones    int
 	LastTone int64 // ms
+	DialAt   int64 // ms: the first WebSocket
+	LiveAt   int64 // ms
 }
 
 // page is one tab.

@@ -16,6 +16,7 @@ var pairLink = regexp.MustCompile(`http\S+#pair=\S+`)
 // TestPairing: a link is pressed once on a tablet, which stays signed in until
 // somebody revokes it; an app's own browser spends nothing.
 func TestPairing(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	s.stop(15)
 	s.env = []string{"DOORBELL_SERVER_PUBLIC_URL=" + strings.TrimSuffix(s.base, "/"), "DOORBELL_SHOPS=[{id: 1, name: 总店}]"}
@@ -78,6 +79,7 @@ func TestPairing(t *testing.T) {
 // TestShellWithoutServer: a page that is loaded while the server is away shows
 // itself, and that it is offline.
 func TestShellWithoutServer(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	p := openPage(t, s.link())
 	p.waitLink("websocket")
@@ -177,6 +179,7 @@ func (p *page) worker(base string) func(expression string) string {
 
 // TestDoctor says in words what each path does, and what cures it.
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "DOORBELL_SERVER_TRUSTED_PROXIES=", "DOORBELL_PAY_TRIAL=true")
 	pass := `proxy_pass http://doorbell; proxy_set_header Host $http_host;`
 	for i, c := range []struct {
@@ -213,6 +216,7 @@ func TestDoctor(t *testing.T) {
 // TestAccessibility: axe finds nothing on any screen, in both languages, light
 // and dark.
 func TestAccessibility(t *testing.T) {
+	t.Parallel()
 	axe, err := os.ReadFile("../tools/web/node_modules/axe-core/axe.min.js")
 	if err != nil {
 		t.Fatalf("%v: npm ci in tools/web installs it", err)

@@ -266,6 +266,7 @@ func TestMoneyByAnyDoor(t *testing.T) {
 // TestKeysAreReadAgain: a key file that is replaced counts within seconds, or
 // at once on SIGHUP; one that can't be read leaves the old key where it is.
 func TestKeysAreReadAgain(t *testing.T) {
+	t.Parallel()
 	m := newMerchant(t)
 	next, err := paysim.New()
 	if err != nil {
@@ -315,6 +316,7 @@ func TestKeysAreReadAgain(t *testing.T) {
 // TestInbox: what was held is listed, shown, and settled by hand; the consoles
 // of the running server ring within seconds.
 func TestInbox(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	providers, err := paysim.Load(s.data())
 	if err != nil {

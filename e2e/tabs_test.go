@@ -101,6 +101,7 @@ func TestTabs(t *testing.T) {
 // TestUndo: an accept can be taken back for five seconds, and nobody else hears
 // of it until then; a page that is closed takes nothing back.
 func TestUndo(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	p := openPage(t, s.link())
 	p.waitLink("websocket")
@@ -128,6 +129,7 @@ func TestUndo(t *testing.T) {
 // TestSettings: volume, tune, voice and quiet hours count at once, are this
 // device's own, and survive a reload.
 func TestSettings(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	p := openPage(t, s.link())
 	p.waitLink("websocket")
@@ -176,6 +178,7 @@ func TestSettings(t *testing.T) {
 
 // TestHistory: searched, filtered, paged, and who heard what.
 func TestHistory(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	service := s.token("service", "--shops", "1")
 	for i := range 40 {

@@ -31,6 +31,7 @@ import { pollRung, sseRung, webSocketRung } from './rungs.js';
 export const TIMES = {
   headStart: 1500, // a rung runs alone before the next one joins
   giveUp: 8000, // nothing said hello: tear down, back off
+  silence: 2500, // before a cut that is laid to it; shorter than any proxy's patience seen
   slack: 4000, // beyond a heartbeat before the link counts as dead
   answer: 3000, // to a nudge
   backoffFirst: 500,
@@ -282,10 +283,8 @@ export class Ladder {
     const limit = this.heartbeat + TIMES.slack;
     this.after(() => {
       if (generation !== this.generation) return;
-      if (Date.now() - this.heard > limit) {
-        this.idleCuts++;
-        this.lost('silent');
-      } else this.watch(generation);
+      if (Date.now() - this.heard > limit) this.lost('silent');
+      else this.watch(generation);
     }, 1000);
   }
 
@@ -339,8 +338,9 @@ export class Ladder {
     const young = Date.now() - this.openedAt < TIMES.shortLife;
     if (this.conn?.transport === 'websocket') {
       this.shortLives = young && !this.comeBack ? this.shortLives + 1 : 0;
-      if (young && /1006/.test(why)) this.idleCuts++;
     }
+    // Cut in the middle of silence, whatever the transport: a proxy bears no more of it.
+    if (!this.comeBack && Date.now() - this.heard > TIMES.silence) this.idleCuts++;
     this.offlineSince = Date.now();
     this.backOff(why);
   }

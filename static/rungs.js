@@ -136,6 +136,7 @@ export function pollRung(way, listener) {
       if (after !== '') query.set('after', after);
       if (id !== '') query.set('console', id);
       if (first) query.set('wait', '0');
+      else if (query.has('heartbeat')) query.set('wait', query.get('heartbeat') ?? ''); // a proxy that cuts silence cuts this too
       const res = await get(way, 'poll', query, abort.signal);
       if (!res.ok) return down(`HTTP ${res.status}`, REFUSED.has(res.status) ? res.status : undefined);
       const answer = await res.json();
