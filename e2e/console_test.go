@@ -42,14 +42,14 @@ func TestAnOrderRingsOnceOnEveryPath(t *testing.T) {
 func TestConsole(t *testing.T) {
 	s := startServer(t)
 	var link string
-	for word := range strings.FieldsSeq(s.out.String()) {
-		if strings.Contains(word, "#ticket=") {
-			link = word
+	eventually(t, "serve prints a link", func() bool { // ready comes first
+		for word := range strings.FieldsSeq(s.out.String()) {
+			if strings.Contains(word, "#ticket=") {
+				link = word
+			}
 		}
-	}
-	if link == "" {
-		t.Fatalf("serve printed no link:\n%s", s.out)
-	}
+		return link != ""
+	})
 	p := openPage(t, link)
 	p.waitLink("websocket")
 	if at := p.js(`location.href`); strings.Contains(at, "ticket") {

@@ -227,6 +227,11 @@ func TestAccessibility(t *testing.T) {
 		for _, dark := range []bool{false, true} {
 			check := func(p *page, screen string) {
 				t.Helper()
+				p.size(360, 780)
+				if wide := p.js(`Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth)`); wide != "0" {
+					t.Errorf("%s, %s: a phone's page is %s px too wide", screen, language, wide)
+				}
+				p.size(1280, 800)
 				if dark {
 					p.dark()
 				}
