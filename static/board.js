@@ -55,10 +55,14 @@ export class Board {
     this.sounded = new Set();
     /** @type {{a: Alert, stage: string, reason: string}[]} */
     this.reports = [];
+    /** @type {Alert[]} on a page that nobody can look at just now */
+    this.unseen = [];
+    this.onLook = () => this.seen();
+    document.addEventListener('visibilitychange', this.onLook);
     this.history = new History(this.shop);
     let ticks = 0;
     this.clock = new Worker(new URL('./ticker.js', import.meta.url));
-    this.clock.onmessage = () => ++ticks % 4 === 0 && this.tick();
+    this.clock.onmessage = () => ++ticks % 6 === 0 && this.tick();
     this.onLeave = () => this.sendPending();
     addEventListener('pagehide', this.onLeave);
     this.begin();
@@ -72,6 +76,7 @@ export class Board {
     this.clock.terminate();
     this.history.close();
     removeEventListener('pagehide', this.onLeave);
+    document.removeEventListener('visibilitychange', this.onLook);
   }
 
   /** The picture first, then the stream from its cursor. */
@@ -240,10 +245,9 @@ export class Board {
   announce(fresh) {
     const newest = fresh[fresh.length - 1];
     fill('#announced', `${newest.type === 1 ? t('type1') : t('type2')} ${newest.content}`);
-    for (const alert of fresh) {
-      document.dispatchEvent(new CustomEvent('doorbell', { detail: { shown: alert } }));
-      this.report(alert, 'shown', '');
-    }
+    for (const alert of fresh) document.dispatchEvent(new CustomEvent('doorbell', { detail: { shown: alert } }));
+    this.unseen.push(...fresh);
+    this.seen();
     this.notify(newest);
     if (this.speaks === 'here') {
       const s = { now: Date.now(), settings: this.o.settings() };
@@ -251,6 +255,12 @@ export class Board {
     } else if (this.speaks === 'nowhere') {
       for (const alert of fresh) this.report(alert, 'silent', 'sound_not_unlocked');
     }
+  }
+
+  /** What is on the screen now is reported as shown. */
+  seen() {
+    if (document.visibilityState !== 'visible') return;
+    for (const alert of this.unseen.splice(0)) this.report(alert, 'shown', '');
   }
 
   /** A pop-up of the system where the page is not looked at. @param {Alert} a */

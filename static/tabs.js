@@ -7,7 +7,7 @@
  * @typedef {{onGain: () => void, onLose: () => void}} Holder
  */
 
-const LEASE = 900; // ms; the holder renews it each 250
+const LEASE = 600; // ms; the holder renews it each 150. Its end, a look and a second one: 0.9 s without a holder at the most
 
 /** @returns {string} crypto.randomUUID is missing on plain http */
 export const tabID = () => Array.from(crypto.getRandomValues(new Uint32Array(3)), (n) => n.toString(36)).join('');

@@ -74,12 +74,12 @@ test('settings that are none are left out', () => {
 });
 
 test('a lease has one holder, who renews it; the next one waits for its end', () => {
-  assert.deepEqual(claim(null, 'a', 1000), { mine: false, write: 'a 1900' });
-  assert.deepEqual(claim('a 1900', 'a', 1250), { mine: true, write: 'a 2150' });
-  assert.deepEqual(claim('a 1900', 'b', 1250), { mine: false, write: null });
-  assert.deepEqual(claim('a 1900', 'b', 1900), { mine: false, write: 'b 2800' });
-  assert.deepEqual(claim('a 999999', 'b', 1000), { mine: false, write: 'b 1900' }, 'a clock that was set back');
-  assert.deepEqual(claim('rubbish', 'b', 1000), { mine: false, write: 'b 1900' });
+  assert.deepEqual(claim(null, 'a', 1000), { mine: false, write: 'a 1600' });
+  assert.deepEqual(claim('a 1600', 'a', 1250), { mine: true, write: 'a 1850' });
+  assert.deepEqual(claim('a 1600', 'b', 1250), { mine: false, write: null });
+  assert.deepEqual(claim('a 1600', 'b', 1600), { mine: false, write: 'b 2200' });
+  assert.deepEqual(claim('a 999999', 'b', 1000), { mine: false, write: 'b 1600' }, 'a clock that was set back');
+  assert.deepEqual(claim('rubbish', 'b', 1000), { mine: false, write: 'b 1600' });
 });
 
 test('the bars of a day', () => {
