@@ -101,14 +101,14 @@ func (t *txn) SaveKey(k doorbell.Key, hash string, seq doorbell.Seq, at time.Tim
 // Positions tells the log's epoch and where each shop stands, from one
 // snapshot. A shop without a head is at 0; reading makes none.
 func (s *Store) Positions(ctx context.Context, shops []doorbell.ShopID) (epoch string, at map[doorbell.ShopID]doorbell.Position, err error) {
-	err = s.snapshot(ctx, func(tx *sql.Tx) error {
+	err = s.snapshot(ctx, func(tx snapshot) error {
 		epoch, at, err = s.positions(ctx, tx, shops)
 		return err
 	})
 	return epoch, at, err
 }
 
-func (s *Store) positions(ctx context.Context, tx *sql.Tx, shops []doorbell.ShopID) (epoch string, at map[doorbell.ShopID]doorbell.Position, err error) {
+func (s *Store) positions(ctx context.Context, tx snapshot, shops []doorbell.ShopID) (epoch string, at map[doorbell.ShopID]doorbell.Position, err error) {
 	if epoch, err = s.epoch(ctx, tx); err != nil {
 		return "", nil, err
 	}
@@ -121,9 +121,9 @@ func (s *Store) positions(ctx context.Context, tx *sql.Tx, shops []doorbell.Shop
 		args[i] = shop
 		at[shop] = doorbell.Position{Head: 0, Oldest: 1}
 	}
-	rows, err := tx.QueryContext(ctx, s.dialect.rebind(`select h.shop_id, h.last_seq,
+	rows, err := tx.query(ctx, `select h.shop_id, h.last_seq,
 		coalesce((select min(a.seq) from alerts a where a.shop_id = h.shop_id), h.last_seq + 1)
-		from shop_heads h where h.shop_id in (?`+strings.Repeat(`, ?`, len(shops)-1)+`)`), args...)
+		from shop_heads h where h.shop_id in (?`+strings.Repeat(`, ?`, len(shops)-1)+`)`, args...)
 	if err != nil {
 		return "", nil, fmt.Errorf("read the heads: %w", err)
 	}
@@ -137,8 +137,8 @@ func (s *Store) positions(ctx context.Context, tx *sql.Tx, shops []doorbell.Shop
 	return epoch, at, err
 }
 
-func (s *Store) epoch(ctx context.Context, tx *sql.Tx) (epoch string, err error) {
-	if err = tx.QueryRowContext(ctx, `select value from meta where name = 'epoch'`).Scan(&epoch); err != nil {
+func (s *Store) epoch(ctx context.Context, tx snapshot) (epoch string, err error) {
+	if err = tx.one(ctx, `select value from meta where name = 'epoch'`).Scan(&epoch); err != nil {
 		return "", fmt.Errorf("read the epoch: %w", err)
 	}
 	return epoch, nil
@@ -155,8 +155,8 @@ func (s *Store) DrawEpoch(ctx context.Context, old string) error {
 // AlertsAfter returns the shop's alerts with seq > after, rising, at most
 // limit. It returns none, not NotFound, for a shop that has none.
 func (s *Store) AlertsAfter(ctx context.Context, shop doorbell.ShopID, after doorbell.Seq, limit int) ([]doorbell.Alert, error) {
-	rows, err := s.reads.QueryContext(ctx, s.dialect.rebind(`select `+alertColumns+` from alerts
-		where shop_id = ? and seq > ? order by seq limit ?`), shop, after, limit)
+	rows, err := s.reads.query(ctx, `select `+alertColumns+` from alerts
+		where shop_id = ? and seq > ? order by seq limit ?`, shop, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the log of shop %d after %d: %w", shop, after, err)
 	}
@@ -170,18 +170,18 @@ func (s *Store) AlertsAfter(ctx context.Context, shop doorbell.ShopID, after doo
 }
 
 // snapshot runs read in one read-only transaction.
-func (s *Store) snapshot(ctx context.Context, read func(*sql.Tx) error) error {
-	tx, err := s.reads.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+func (s *Store) snapshot(ctx context.Context, read func(snapshot) error) error {
+	tx, err := s.reads.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("begin to read: %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // nothing to lose
-	return read(tx)
+	return read(snapshot{tx, s.reads})
 }
 
 // Shops lists the shops that have a log, rising, those after the given one.
 func (s *Store) Shops(ctx context.Context, after doorbell.ShopID, limit int) (shops []doorbell.ShopID, err error) {
-	rows, err := s.reads.QueryContext(ctx, s.dialect.rebind(`select shop_id from shop_heads where shop_id > ? order by shop_id limit ?`), after, limit)
+	rows, err := s.reads.query(ctx, `select shop_id from shop_heads where shop_id > ? order by shop_id limit ?`, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the shops: %w", err)
 	}
@@ -196,8 +196,8 @@ func (s *Store) Shops(ctx context.Context, after doorbell.ShopID, limit int) (sh
 
 // Unheard implements doorbell.Store.
 func (s *Store) Unheard(ctx context.Context, before time.Time, limit int) (out []doorbell.Alert, err error) {
-	rows, err := s.reads.QueryContext(ctx, s.dialect.rebind(`select `+alertColumns+` from alerts
-		where ringing = 1 and heard = 0 and created_at < ? order by created_at limit ?`), millis(before), limit)
+	rows, err := s.reads.query(ctx, `select `+alertColumns+` from alerts
+		where ringing = 1 and heard = 0 and created_at < ? order by created_at limit ?`, millis(before), limit)
 	if err != nil {
 		return nil, fmt.Errorf("read what nobody heard: %w", err)
 	}

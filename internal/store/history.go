@@ -13,7 +13,7 @@ import (
 
 // Alerts implements doorbell.Store.
 func (s *Store) Alerts(ctx context.Context, q doorbell.AlertQuery) (page doorbell.AlertPage, err error) {
-	err = s.snapshot(ctx, func(tx *sql.Tx) error {
+	err = s.snapshot(ctx, func(tx snapshot) error {
 		epoch, at, err := s.positions(ctx, tx, []doorbell.ShopID{q.Shop})
 		if err != nil {
 			return err
@@ -43,7 +43,7 @@ func (s *Store) Alerts(ctx context.Context, q doorbell.AlertQuery) (page doorbel
 var likeEscaper = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
 // readPage reads one more than the limit, to know whether a page follows.
-func (s *Store) readPage(ctx context.Context, tx *sql.Tx, q doorbell.AlertQuery) ([]doorbell.AlertState, error) {
+func (s *Store) readPage(ctx context.Context, tx snapshot, q doorbell.AlertQuery) ([]doorbell.AlertState, error) {
 	where, args := []string{`shop_id = ?`}, []any{q.Shop}
 	and := func(cond string, arg ...any) { where, args = append(where, cond), append(args, arg...) }
 	if q.OpenOnly {
@@ -62,8 +62,8 @@ func (s *Store) readPage(ctx context.Context, tx *sql.Tx, q doorbell.AlertQuery)
 		like := "%" + likeEscaper.Replace(q.Search) + "%"
 		and(`(number like ? escape '!' or content like ? escape '!')`, like, like)
 	}
-	rows, err := tx.QueryContext(ctx, s.dialect.rebind(`select `+alertColumns+`, ringing from alerts where `+
-		strings.Join(where, ` and `)+` order by seq desc limit ?`), append(args, q.Limit+1)...)
+	rows, err := tx.query(ctx, `select `+alertColumns+`, ringing from alerts where `+
+		strings.Join(where, ` and `)+` order by seq desc limit ?`, append(args, q.Limit+1)...)
 	if err != nil {
 		return nil, fmt.Errorf("read the alerts of shop %d: %w", q.Shop, err)
 	}
@@ -79,12 +79,12 @@ func (s *Store) readPage(ctx context.Context, tx *sql.Tx, q doorbell.AlertQuery)
 }
 
 // complete adds who silenced an alert, and its receipts.
-func (s *Store) complete(ctx context.Context, tx *sql.Tx, st *doorbell.AlertState) error {
+func (s *Store) complete(ctx context.Context, tx snapshot, st *doorbell.AlertState) error {
 	if st.Type.Rings() && !st.Open {
 		var c doorbell.Closing
 		var at int64
-		err := tx.QueryRowContext(ctx, s.dialect.rebind(`select type, seq, actor, created_at from alerts
-			where shop_id = ? and source = ? and order_id = ? and seq > ? and type in (3, 4) order by seq limit 1`),
+		err := tx.one(ctx, `select type, seq, actor, created_at from alerts
+			where shop_id = ? and source = ? and order_id = ? and seq > ? and type in (3, 4) order by seq limit 1`,
 			st.Shop, st.Source, st.OrderID, st.Seq).Scan(&c.Type, &c.Seq, &c.By, &at)
 		switch {
 		case err == nil:
@@ -94,8 +94,8 @@ func (s *Store) complete(ctx context.Context, tx *sql.Tx, st *doorbell.AlertStat
 			return fmt.Errorf("read what closed alert %d: %w", st.Seq, err)
 		}
 	}
-	rows, err := tx.QueryContext(ctx, s.dialect.rebind(`select console, stage, reason, actor, created_at from receipts
-		where shop_id = ? and seq = ? order by created_at, console, stage`), st.Shop, st.Seq)
+	rows, err := tx.query(ctx, `select console, stage, reason, actor, created_at from receipts
+		where shop_id = ? and seq = ? order by created_at, console, stage`, st.Shop, st.Seq)
 	if err != nil {
 		return fmt.Errorf("read the receipts of alert %d: %w", st.Seq, err)
 	}
@@ -142,11 +142,11 @@ const maxTimings = 20_000
 // Timings implements doorbell.Store. It walks back from the shop's newest
 // alert: seqs rise with time.
 func (s *Store) Timings(ctx context.Context, shop doorbell.ShopID, from, to time.Time) (out []doorbell.Timing, err error) {
-	rows, err := s.reads.QueryContext(ctx, s.dialect.rebind(`select a.type, a.created_at,
+	rows, err := s.reads.query(ctx, `select a.type, a.created_at,
 		coalesce((select min(r.created_at) from receipts r where r.shop_id = a.shop_id and r.seq = a.seq and r.stage = 'sounded'), 0),
 		coalesce((select c.created_at from alerts c where c.shop_id = a.shop_id and c.source = a.source and c.order_id = a.order_id
 			and c.seq > a.seq and c.type in (3, 4) order by c.seq limit 1), 0)
-		from alerts a where a.shop_id = ? and a.type in (1, 2) and a.created_at >= ? and a.created_at < ? order by a.seq desc limit ?`),
+		from alerts a where a.shop_id = ? and a.type in (1, 2) and a.created_at >= ? and a.created_at < ? order by a.seq desc limit ?`,
 		shop, millis(from), millis(to), maxTimings)
 	if err != nil {
 		return nil, fmt.Errorf("read the timings of shop %d: %w", shop, err)

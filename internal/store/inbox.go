@@ -68,8 +68,8 @@ type InboxQuery struct {
 
 // Inbox lists lines of the inbox.
 func (s *Store) Inbox(ctx context.Context, q InboxQuery) (out []doorbell.Callback, err error) {
-	rows, err := s.reads.QueryContext(ctx, s.dialect.rebind(`select `+callbackColumns+` from inbox
-		where (? = '' or verdict = ?) and (? = '' or provider = ?) and (? = '' or number = ?) order by last_at desc limit ?`),
+	rows, err := s.reads.query(ctx, `select `+callbackColumns+` from inbox
+		where (? = '' or verdict = ?) and (? = '' or provider = ?) and (? = '' or number = ?) order by last_at desc limit ?`,
 		q.Verdict, q.Verdict, q.Provider, q.Provider, q.Number, q.Number, q.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the inbox: %w", err)
@@ -85,8 +85,8 @@ func (s *Store) Inbox(ctx context.Context, q InboxQuery) (out []doorbell.Callbac
 // Received is the line of the inbox for this provider, kind and transaction;
 // NotFound when there is none.
 func (s *Store) Received(ctx context.Context, key doorbell.Notice) (doorbell.Callback, error) {
-	c, err := scanCallback(s.reads.QueryRowContext(ctx, s.dialect.rebind(`select `+callbackColumns+` from inbox
-		where provider = ? and kind = ? and transaction_id = ?`), key.Provider, key.Kind, key.Transaction).Scan)
+	c, err := scanCallback(s.reads.one(ctx, `select `+callbackColumns+` from inbox
+		where provider = ? and kind = ? and transaction_id = ?`, key.Provider, key.Kind, key.Transaction).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return c, doorbell.Refuse(doorbell.NotFound, "There is no such callback in the inbox.", "收件箱中没有该回调。")
 	}

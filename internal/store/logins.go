@@ -65,7 +65,7 @@ func scanLogin(scan func(...any) error) (l doorbell.Login, err error) {
 
 // Login is the session, NotFound when there is none or its time is over.
 func (s *Store) Login(ctx context.Context, id string) (doorbell.Login, error) {
-	l, err := scanLogin(s.reads.QueryRowContext(ctx, s.dialect.rebind(`select `+loginColumns+` from logins where id = ?`), id).Scan)
+	l, err := scanLogin(s.reads.one(ctx, `select `+loginColumns+` from logins where id = ?`, id).Scan)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && !l.Grant.Expires.After(now()) {
 		return l, doorbell.Refuse(doorbell.NotFound, "This session has ended.", "登录已过期。")
 	}
@@ -80,8 +80,8 @@ const maxDevices = 1000
 
 // Devices are the sessions of paired devices, the latest first.
 func (s *Store) Devices(ctx context.Context) (out []doorbell.Login, err error) {
-	rows, err := s.reads.QueryContext(ctx, s.dialect.rebind(`select `+loginColumns+` from logins
-		where paired = 1 and expires_at > ? order by created_at desc limit ?`), millis(now()), maxDevices)
+	rows, err := s.reads.query(ctx, `select `+loginColumns+` from logins
+		where paired = 1 and expires_at > ? order by created_at desc limit ?`, millis(now()), maxDevices)
 	if err != nil {
 		return nil, fmt.Errorf("read the paired devices: %w", err)
 	}

@@ -33,7 +33,7 @@ func noOrder(o doorbell.Order, err error, what any) (doorbell.Order, error) {
 
 // Order implements doorbell.Store.
 func (s *Store) Order(ctx context.Context, id doorbell.OrderID) (doorbell.Order, error) {
-	o, err := scanOrder(s.reads.QueryRowContext(ctx, s.dialect.rebind(`select `+orderColumns+` from orders where id = ?`), id).Scan)
+	o, err := scanOrder(s.reads.one(ctx, `select `+orderColumns+` from orders where id = ?`, id).Scan)
 	return noOrder(o, err, id)
 }
 
@@ -80,8 +80,8 @@ func (t *txn) UpdateOrder(o doorbell.Order) error {
 // Unpaid are the orders without a payment that were made from one time to
 // another, oldest first, those after the given one, at most limit.
 func (s *Store) Unpaid(ctx context.Context, from, to time.Time, after doorbell.Order, limit int) (out []doorbell.Order, err error) {
-	rows, err := s.reads.QueryContext(ctx, s.dialect.rebind(`select `+orderColumns+` from orders
-		where pay_status = 0 and created_at >= ? and created_at <= ? and (created_at, id) > (?, ?) order by created_at, id limit ?`),
+	rows, err := s.reads.query(ctx, `select `+orderColumns+` from orders
+		where pay_status = 0 and created_at >= ? and created_at <= ? and (created_at, id) > (?, ?) order by created_at, id limit ?`,
 		millis(from), millis(to), millis(after.CreatedAt), after.ID, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the unpaid orders: %w", err)

@@ -71,7 +71,7 @@ func (s *Store) Outgoing(ctx context.Context, q OutgoingQuery) ([]doorbell.Outgo
 }
 
 func (s *Store) outgoing(ctx context.Context, rest string, args ...any) (out []doorbell.Outgoing, err error) {
-	rows, err := s.reads.QueryContext(ctx, s.dialect.rebind(`select id, `+outgoingColumns+` from outbox `+rest), args...)
+	rows, err := s.reads.query(ctx, `select id, `+outgoingColumns+` from outbox `+rest, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the outbox: %w", err)
 	}
@@ -112,7 +112,7 @@ func (s *Store) SendAgain(ctx context.Context, id int64) (n int64, err error) {
 
 // Backlog counts the messages that wait and those given up.
 func (s *Store) Backlog(ctx context.Context) (waiting, givenUp int64, err error) {
-	err = s.reads.QueryRowContext(ctx, `select (select count(*) from outbox where state = 0), (select count(*) from outbox where state = 2)`).
+	err = s.reads.one(ctx, `select (select count(*) from outbox where state = 0), (select count(*) from outbox where state = 2)`).
 		Scan(&waiting, &givenUp)
 	return waiting, givenUp, err
 }

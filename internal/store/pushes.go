@@ -34,8 +34,8 @@ func (s *Store) DropPush(ctx context.Context, endpoint string) error {
 
 // Pushes are where the alerts of a shop go, of sessions that are good.
 func (s *Store) Pushes(ctx context.Context, shop doorbell.ShopID) (out []doorbell.Push, err error) {
-	rows, err := s.reads.QueryContext(ctx, s.dialect.rebind(`select p.endpoint, p.login_id, p.shop_id, p.p256dh, p.auth, p.language
-		from pushes p join logins l on l.id = p.login_id where p.shop_id = ? and l.expires_at > ?`), shop, millis(now()))
+	rows, err := s.reads.query(ctx, `select p.endpoint, p.login_id, p.shop_id, p.p256dh, p.auth, p.language
+		from pushes p join logins l on l.id = p.login_id where p.shop_id = ? and l.expires_at > ?`, shop, millis(now()))
 	if err != nil {
 		return nil, fmt.Errorf("read the pushes: %w", err)
 	}

@@ -102,7 +102,7 @@ func openLocked(ctx context.Context, o Options, file string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, writes.Close())
 	}
-	s := &Store{dialect: sqliteDialect, writes: writes, reads: reads, log: o.Log}
+	s := &Store{dialect: sqliteDialect, writes: writes, reads: newReader(reads, sqliteDialect), log: o.Log}
 	s.writer = newGroupWriter(writes, sqliteDialect, o.Publish, o.Log)
 	return s, nil
 }

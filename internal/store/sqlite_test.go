@@ -61,7 +61,7 @@ func TestDiskFullInTheBatch(t *testing.T) {
 
 func (s *Store) file(t *testing.T) (file string) {
 	t.Helper()
-	if err := s.reads.QueryRowContext(t.Context(), `select file from pragma_database_list where name = 'main'`).Scan(&file); err != nil {
+	if err := s.reads.db.QueryRowContext(t.Context(), `select file from pragma_database_list where name = 'main'`).Scan(&file); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -272,7 +272,7 @@ func TestQueryPlans(t *testing.T) {
 		`select count(*) from receipts where shop_id = 1 and seq = 2`:                                                                                                          "PRIMARY KEY (shop_id=? AND seq=?)",
 	} {
 		var plan []string
-		for name, db := range map[string]*sql.DB{"reader": s.reads, "writer": s.writes} {
+		for name, db := range map[string]*sql.DB{"reader": s.reads.db, "writer": s.writes} {
 			if name == "writer" && s.writer.conn != nil {
 				continue // taken by the writer
 			}

@@ -36,7 +36,7 @@ type Options struct {
 type Store struct {
 	dialect *dialect
 	writes  *sql.DB
-	reads   *sql.DB
+	reads   *reader
 	writer  *groupWriter
 	log     *slog.Logger
 	lock    io.Closer // tells a restore that the database is in use
@@ -89,7 +89,7 @@ func (s *Store) Run(ctx context.Context) error { return s.writer.run(ctx) }
 // Close ends the connections; Run must have returned, or never have started.
 func (s *Store) Close() error {
 	s.writer.stop()
-	return errors.Join(s.reads.Close(), s.writes.Close(), s.lock.Close())
+	return errors.Join(s.reads.close(), s.writes.Close(), s.lock.Close())
 }
 
 // Write implements doorbell.Store.
@@ -101,7 +101,7 @@ func (s *Store) Write(ctx context.Context, change func(doorbell.Tx) error) error
 // that did.
 func (s *Store) Check(ctx context.Context) error {
 	var one int
-	if err := s.reads.QueryRowContext(ctx, `select 1`).Scan(&one); err != nil {
+	if err := s.reads.one(ctx, `select 1`).Scan(&one); err != nil {
 		return fmt.Errorf("read the database: %w", err)
 	}
 	return s.writer.lastFailure()

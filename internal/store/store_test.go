@@ -18,7 +18,7 @@ import (
 // database is one place that the suite runs on.
 type database struct {
 	name string
-	open func(t *testing.T, publish func([]doorbell.Alert), pragmas ...string) *Store
+	open func(t testing.TB, publish func([]doorbell.Alert), pragmas ...string) *Store
 }
 
 func databases() []database {
@@ -30,12 +30,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func openTestSQLite(t *testing.T, publish func([]doorbell.Alert), pragmas ...string) *Store {
+func openTestSQLite(t testing.TB, publish func([]doorbell.Alert), pragmas ...string) *Store {
 	t.Helper()
 	return openFile(t, filepath.Join(t.TempDir(), "doorbell.db"), publish, pragmas...)
 }
 
-func openFile(t *testing.T, file string, publish func([]doorbell.Alert), pragmas ...string) *Store {
+func openFile(t testing.TB, file string, publish func([]doorbell.Alert), pragmas ...string) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), Options{URL: "sqlite://" + file, Publish: publish, Log: slog.New(slog.DiscardHandler), pragmas: pragmas})
 	if err != nil {
@@ -45,7 +45,7 @@ func openFile(t *testing.T, file string, publish func([]doorbell.Alert), pragmas
 	return s
 }
 
-func start(t *testing.T, s *Store) {
+func start(t testing.TB, s *Store) {
 	t.Helper()
 	stop := startOnce(s)
 	t.Cleanup(func() {
@@ -62,7 +62,7 @@ func alertOf(shop doorbell.ShopID, order doorbell.OrderID, typ doorbell.Type) do
 	}
 }
 
-func appendOne(t *testing.T, s *Store, a doorbell.Alert) doorbell.Alert {
+func appendOne(t testing.TB, s *Store, a doorbell.Alert) doorbell.Alert {
 	t.Helper()
 	err := s.Write(t.Context(), func(tx doorbell.Tx) (err error) {
 		a, err = tx.Append(a)
