@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -124,6 +125,19 @@ func TestUndo(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the page that closed has accepted", func() bool { return status() == float64(3) })
+	// A server that does not answer: the alert rings on, and can be pressed again.
+	p = openPage(t, s.link())
+	p.waitLink("websocket")
+	s.run("simulate", "--pause", "0s")
+	eventually(t, "the next order", func() bool { return len(p.counts().Shown) == 1 })
+	p.soundOn()
+	s.signal(syscall.SIGSTOP)
+	p.click("#open .alert button")
+	eventually(t, "pressed", func() bool { return p.js(`document.querySelectorAll('#open .alert.pending').length`) == "1" })
+	tones := p.counts().Tones
+	eventually(t, "it can be pressed again", func() bool { return p.js(`document.querySelectorAll('#open .alert.pending').length`) == "0" })
+	eventually(t, "it rings on", func() bool { return p.counts().Tones > tones })
+	s.signal(syscall.SIGCONT)
 }
 
 // TestSettings: volume, tune, voice and quiet hours count at once, are this

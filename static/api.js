@@ -13,7 +13,7 @@ export class Refused extends Error {
 }
 
 /**
- * @param {string} method @param {string} path @param {unknown} [body] @param {{keepalive?: boolean}} [how]
+ * @param {string} method @param {string} path @param {unknown} [body] @param {{keepalive?: boolean, signal?: AbortSignal}} [how]
  * @returns {Promise<any>} the answer, null when it has no body
  */
 export async function call(method, path, body, how = {}) {

@@ -21,6 +21,7 @@ const HEARING_EVERY = 60_000; // ms, as the contract has it
 const VOICE_TOLD = 5000; // ms between two words of the tab that speaks
 const VOICE_LOST = 12_000; // ms without a word: no tab speaks
 const UNDO = 5000; // ms before an accept goes out
+const ANSWER = 10_000; // ms for its answer: without one the alert rings on
 
 /** One shop on the screen: its open alerts, its ringing, its link. */
 export class Board {
@@ -49,10 +50,11 @@ export class Board {
     this.hearingAt = 0;
     /** @type {Map<string, number>} when this device first saw each */
     this.arrived = new Map();
-    /** @type {Map<string, {timer: number, send: () => void}>} accepts that can still be undone */
+    /** @type {Map<string, {timer: number, send: (() => void) | null}>} accepts under way; send is null for another tab's */
     this.pending = new Map();
-    /** @type {Set<string>} */
-    this.sounded = new Set();
+    /** @type {Set<string>} what was reported of the open alerts: KEY STAGE */
+    this.reported = new Set();
+    this.sounding = 0; // rings that play or wait to
     /** @type {{a: Alert, stage: string, reason: string}[]} */
     this.reports = [];
     /** @type {Alert[]} on a page that nobody can look at just now */
@@ -98,6 +100,7 @@ export class Board {
   hear() {
     if (!this.link || this.closed) return;
     if (this.speaker.unlocked && !this.voice) {
+      this.speaker.preload(language);
       this.voice = new Role(`voice ${this.shop}`, { onGain: () => this.gainVoice(), onLose: () => this.o.onVoice() });
     } else if (!this.speaker.unlocked && this.voice) {
       this.voice.stop();
@@ -128,8 +131,10 @@ export class Board {
     } else if (m.pending !== undefined) {
       const card = this.cardOf(m.pending);
       if (card) card.dataset.elsewhere = m.on ? 'yes' : '';
-      if (m.on) this.pending.set(m.pending, { timer: 0, send: () => {} });
-      else if (this.pending.get(m.pending)?.timer === 0) this.pending.delete(m.pending);
+      clearTimeout(this.pending.get(m.pending)?.timer);
+      this.pending.delete(m.pending);
+      // That tab may be gone before its accept: then it rings on here.
+      if (m.on) this.pending.set(m.pending, { timer: window.setTimeout(() => this.pending.delete(m.pending), UNDO + ANSWER), send: null });
     }
   }
 
@@ -209,7 +214,7 @@ export class Board {
     clearTimeout(this.pending.get(key)?.timer);
     this.pending.delete(key);
     this.arrived.delete(key);
-    this.sounded.delete(key);
+    for (const stage of ['sounded', 'silent']) this.reported.delete(`${key} ${stage}`);
   }
 
   /** @param {string} key @returns {HTMLElement | undefined} */
@@ -253,7 +258,7 @@ export class Board {
       const s = { now: Date.now(), settings: this.o.settings() };
       this.ring(how(newest, 0, LEVELS[0].gain, s));
     } else if (this.speaks === 'nowhere') {
-      for (const alert of fresh) this.report(alert, 'silent', 'sound_not_unlocked');
+      for (const alert of fresh) this.reportOnce(alert, 'silent', 'sound_not_unlocked');
     }
   }
 
@@ -277,7 +282,10 @@ export class Board {
   /** @param {import('./ringing.js').Ring} ring */
   async ring({ alert, gain, speak, quiet }) {
     this.lastRing = Date.now();
+    if (this.sounding > 1) return; // a rush of orders: the ring that waits speaks for them, and the next one soon
     const settings = this.o.settings();
+    const of = this.open; // what comes while it sounds was not heard with it
+    this.sounding++;
     const heard = await this.speaker.say({
       ...this.sentence(alert, settings.number),
       gain,
@@ -285,16 +293,21 @@ export class Board {
       tune: settings.tunes[alert.type === 1 ? '1' : '2'],
       wake: settings.awake,
     });
+    this.sounding--;
     document.dispatchEvent(new CustomEvent('doorbell', { detail: { heard, alert, gain, quiet } }));
-    for (const a of this.open) {
-      if (this.sounded.has(alertKey(a))) continue;
-      if (heard === 'blocked') this.report(a, 'silent', 'sound_not_unlocked');
-      else if (quiet) this.report(a, 'silent', 'quiet_hours');
-      else {
-        this.sounded.add(alertKey(a));
-        this.report(a, 'sounded', heard);
-      }
+    for (const a of of) {
+      if (heard === 'blocked') this.reportOnce(a, 'silent', 'sound_not_unlocked');
+      else if (quiet) this.reportOnce(a, 'silent', 'quiet_hours');
+      else this.reportOnce(a, 'sounded', heard);
     }
+  }
+
+  /** However often it rings. @param {Alert} a @param {string} stage @param {string} reason */
+  reportOnce(a, stage, reason) {
+    const key = `${alertKey(a)} ${stage}`;
+    if (this.reported.has(key)) return;
+    this.reported.add(key);
+    this.report(a, stage, reason);
   }
 
   /** @param {Alert} a @param {boolean} number */
@@ -329,7 +342,7 @@ export class Board {
     const key = alertKey(a);
     const before = this.pending.get(key);
     const li = this.cardOf(key);
-    if (before?.timer) {
+    if (before?.send) {
       clearTimeout(before.timer);
       this.pending.delete(key);
       this.link?.tell({ pending: key, on: false });
@@ -338,6 +351,7 @@ export class Board {
       return;
     }
     const send = () => this.send(a, button);
+    clearTimeout(before?.timer);
     this.pending.set(key, { timer: window.setTimeout(send, UNDO), send });
     this.link?.tell({ pending: key, on: true });
     button.textContent = t('undo');
@@ -349,7 +363,15 @@ export class Board {
     button.disabled = true;
     const key = alertKey(a);
     try {
-      const { alert } = await call('POST', `api/v1/alerts/${a.shopId}/${a.seq}/accept`, {}, { keepalive: true });
+      const { alert } = await call(
+        'POST',
+        `api/v1/alerts/${a.shopId}/${a.seq}/accept`,
+        {},
+        {
+          keepalive: true,
+          signal: AbortSignal.timeout(ANSWER),
+        },
+      );
       this.show(receive(this.open, alert));
     } catch (err) {
       this.pending.delete(key);
@@ -367,7 +389,7 @@ export class Board {
   sendPending() {
     for (const { timer, send } of [...this.pending.values()]) {
       clearTimeout(timer);
-      if (timer) send();
+      send?.();
     }
   }
 

@@ -45,6 +45,7 @@ const TUNES = {
 const PULSE_EVERY = 60_000; // ms; Bluetooth speakers sleep after some minutes of silence
 const WAKING = 1.2; // s of near silence before a ring: a sleeping speaker swallows the first second or two
 const VOICE_STARTS = 2000; // ms; a voice that has not begun by then never does
+const CLIP_COMES = 3000; // ms
 const ENDS_AFTER = 1500; // ms beyond a clip's length
 
 /** @param {number} ms @returns {Promise<void>} */
@@ -145,7 +146,7 @@ export class Speaker extends EventTarget {
     let clip = this.clips.get(url);
     if (!clip) {
       clip = (async () => {
-        const res = await fetch(url);
+        const res = await fetch(url, { signal: AbortSignal.timeout(CLIP_COMES) }); // a server that hangs must not hold the next ring
         if (!res.ok) throw new Error(`clip: HTTP ${res.status}`);
         return /** @type {AudioContext} */ (this.context).decodeAudioData(await res.arrayBuffer());
       })();
@@ -153,6 +154,11 @@ export class Speaker extends EventTarget {
       this.clips.set(url, clip);
     }
     return clip;
+  }
+
+  /** Clips are here before they are needed. @param {string} lang */
+  preload(lang) {
+    for (const type of [1, 2]) this.load(this.clipURL(type, lang)).catch(() => {});
   }
 
   /** @param {string} url @param {number} gain */

@@ -35,7 +35,7 @@ func (r *reader) prepared(ctx context.Context, query string) (*sql.Stmt, error) 
 	if len(r.stmts) >= maxPrepared {
 		return nil, nil //nolint:nilnil // it is run without
 	}
-	s, err := r.db.PrepareContext(ctx, r.dialect.rebind(query))
+	s, err := r.db.PrepareContext(ctx, r.dialect.rebind(query)) //nolint:sqlclosecheck // close does
 	if err == nil {
 		r.stmts[query] = s
 	}
@@ -43,7 +43,7 @@ func (r *reader) prepared(ctx context.Context, query string) (*sql.Stmt, error) 
 }
 
 func (r *reader) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	s, err := r.prepared(ctx, query)
+	s, err := r.prepared(ctx, query) //nolint:sqlclosecheck // kept
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (r *reader) query(ctx context.Context, query string, args ...any) (*sql.Row
 
 // one reads a single row; sql.ErrNoRows when there is none.
 func (r *reader) one(ctx context.Context, query string, args ...any) scan {
-	rows, err := r.query(ctx, query, args...)
+	rows, err := r.query(ctx, query, args...) //nolint:rowserrcheck // Scan does
 	return scan{rows, err}
 }
 
@@ -104,10 +104,10 @@ func (s snapshot) query(ctx context.Context, query string, args ...any) (*sql.Ro
 	if stmt == nil {
 		return s.tx.QueryContext(ctx, s.r.dialect.rebind(query), args...)
 	}
-	return s.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
+	return s.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...) //nolint:sqlclosecheck // the transaction closes it
 }
 
 func (s snapshot) one(ctx context.Context, query string, args ...any) scan {
-	rows, err := s.query(ctx, query, args...)
+	rows, err := s.query(ctx, query, args...) //nolint:rowserrcheck // Scan does
 	return scan{rows, err}
 }
