@@ -107,6 +107,9 @@ func TestPushOnAClosedTab(t *testing.T) {
 	eventually(t, "the worker is active", func() bool {
 		return p.js(`navigator.serviceWorker.controller !== null`) == "true"
 	})
+	if faults, err := (proto.PageGetInstallabilityErrors{}).Call(p); err != nil || len(faults.InstallabilityErrors) > 1 || len(faults.InstallabilityErrors) == 1 && faults.InstallabilityErrors[0].ErrorID != "in-incognito" {
+		t.Errorf("the page can't be installed: %+v, %v", faults, err)
+	}
 	worker := p.worker(s.base)
 	other := p.tab("about:blank") // the console is behind it
 	if _, err := other.Activate(); err != nil {

@@ -3,17 +3,22 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -272,4 +277,74 @@ func TestOfflineAlarm(t *testing.T) {
 	}
 	s.start()
 	p.waitLink("websocket")
+}
+
+// TestClimb: a console that had to take a lower rung goes back to WebSocket
+// when the path lets it, without a gap; one whose WebSocket dies young three
+// times leaves it alone.
+func TestClimb(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "DOORBELL_PAY_TRIAL=true")
+	var refused, dies atomic.Bool
+	refused.Store(true)
+	front := startGate(t, s.addr, &refused, &dies)
+	p := openPage(t, strings.Replace(s.link(), s.base, front, 1))
+	if _, err := p.Eval(`async () => { Object.assign((await import('./static/ladder.js')).TIMES, {climbFirst: 700, climbLast: 700}); }`); err != nil {
+		t.Fatal(err)
+	}
+	p.waitLink("sse")
+	p.MustReload()
+	if _, err := p.Eval(`async () => { Object.assign((await import('./static/ladder.js')).TIMES, {climbFirst: 700, climbLast: 700}); }`); err != nil {
+		t.Fatal(err)
+	}
+	p.waitLink("sse")
+	s.run("simulate", "--pause", "0s")
+	eventually(t, "the first order", func() bool { return len(p.counts().Shown) == 1 })
+	refused.Store(false)
+	before := p.js(`counted.changes`)
+	p.waitLink("websocket")
+	if after := p.js(`counted.changes`); after != before {
+		t.Errorf("the link changed its state from %s to %s times: it was broken before the other was made", before, after)
+	}
+	s.run("simulate", "--pause", "0s")
+	eventually(t, "the second order", func() bool { return len(p.counts().Shown) == 2 })
+	dies.Store(true) // each WebSocket ends a moment after its hello
+	p.MustReload()
+	p.waitLink("sse")
+	s.run("simulate", "--pause", "0s")
+	eventually(t, "all orders over what is left", func() bool { return len(p.counts().Shown) == 3 })
+}
+
+// startGate passes everything on but upgrades: it refuses them, or ends them
+// young.
+func startGate(t *testing.T, upstream string, refused, dies *atomic.Bool) string {
+	t.Helper()
+	target, err := url.Parse("http://" + upstream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{
+		FlushInterval: -1,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = r.In.Host
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			if refused.Load() {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+			if dies.Load() {
+				ctx, cancel := context.WithTimeout(r.Context(), 300*time.Millisecond)
+				defer cancel()
+				r = r.WithContext(ctx)
+			}
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	return front.URL + "/"
 }

@@ -57,6 +57,9 @@ func TestOtherShops(t *testing.T) {
 		t.Errorf("the answers were %v: the probes did not get far", statuses)
 	}
 	// The other shop goes on as if nothing had been.
+	if devices, err := s.logins.Devices(t.Context()); err != nil || len(devices) != 1 {
+		t.Errorf("%d paired devices, %v; want shop 2's", len(devices), err)
+	}
 	_, after := s.position(2)
 	if after.Head != 4 {
 		t.Errorf("shop 2 is at %d, want 4: a stranger wrote to its log", after.Head)
@@ -86,6 +89,9 @@ func intrude(t *testing.T, s *testServer) *stranger {
 	}
 	id := regexp.MustCompile(`"console":"(\w+)"`).FindStringSubmatch(hello.Raw)[1]
 	s.as(console, "POST", "api/v1/alerts/2/2/receipts", `{"console":"`+id+`","stage":"sounded","reason":"`+secret+`"}`).want(t, "receipt", 204, "")
+	tablet := s.paired(t, secret, 2)
+	list := s.do("GET", "api/v1/devices", "", "Cookie", tablet).body
+	device := regexp.MustCompile(`"id":"(\w+)"`).FindStringSubmatch(list)[1]
 	s.as(backend, "POST", "api/v1/orders", `{"number":"mine","shopId":1,"userId":7,"amount":100}`).want(t, "own order", 201, "")
 	s.pay("mine", 100)
 	epoch, _ := s.position(1)
@@ -94,8 +100,8 @@ func intrude(t *testing.T, s *testServer) *stranger {
 		s.token(doorbell.RoleConsole, "till", 1), s.token(doorbell.RoleService, "shop-1", 1), s.token(doorbell.RoleCustomer, "7", 1),
 		s.token(doorbell.RoleConsole, secret[:6], 1), "", "nonsense",
 	}
-	p.foreign = map[string][]string{"shop": {"2"}, "order": {order, "77", "78"}, "seq": {"1", "3", "4"}, "console": {id}, "sid": {"x", "till"}}
-	p.absent = map[string][]string{"shop": {"9"}, "order": {"4001"}, "seq": {"1", "3", "4"}, "console": {"cAAAAAAAAAAAAAAAA"}, "sid": {"x", "till"}}
+	p.foreign = map[string][]string{"shop": {"2"}, "order": {order, "77", "78"}, "seq": {"1", "3", "4"}, "console": {id}, "device": {device}, "sid": {"x", "till"}}
+	p.absent = map[string][]string{"shop": {"9"}, "order": {"4001"}, "seq": {"1", "3", "4"}, "console": {"cAAAAAAAAAAAAAAAA"}, "device": {strings.Repeat("a", 64)}, "sid": {"x", "till"}}
 	return p
 }
 
@@ -126,7 +132,13 @@ var routes = []struct{ method, path string }{
 	{"GET", "api/v1/alerts?shop={shop}"},
 	{"GET", "api/v1/alerts?shop=1&shop={shop}"},
 	{"GET", "api/v1/alerts?shop={shop}&state=open&limit=500"},
+	{"GET", "api/v1/alerts?shop={shop}&search=SECRET"},
 	{"GET", "api/v1/shops/{shop}/consoles"},
+	{"GET", "api/v1/shops/{shop}/figures"},
+	{"GET", "api/v1/devices"},
+	{"DELETE", "api/v1/devices/{device}"},
+	{"PUT", "api/v1/push"},
+	{"DELETE", "api/v1/push"},
 	{"PUT", "api/v1/consoles/{console}"},
 	{"GET", "api/v1/shops?after=0&limit=500"},
 	{"GET", "api/v1/me"},
@@ -151,6 +163,7 @@ var routes = []struct{ method, path string }{
 var bodies = []string{
 	``, `{}`, `{"number":"KNOWN-2","shopId":2,"userId":8,"amount":100}`, `{"number":"KNOWN-2","shopId":1,"userId":8,"amount":100}`,
 	`{"type":3,"shopId":2,"orderId":77,"content":"x"}`, `{"type":3,"shopId":1,"orderId":77,"shopId":2}`, `{"sub":"till","shops":[2]}`, `{"sub":"till","shops":["*"]}`, `{"sub":"till","shops":[1,2],"ttl":"1h"}`,
+	`{"endpoint":"https://fcm.googleapis.com/x","keys":{"p256dh":"","auth":""},"shopId":2}`, `{"sub":"x","shops":[2],"pair":true}`,
 	`{"console":"c","stage":"sounded"}`, `{"audible":true}`, `{"text":"x","shops":[2]}`, `{"text":"x","shops":[1,2]}`,
 }
 

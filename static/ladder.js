@@ -177,7 +177,9 @@ export class Ladder {
   /** The rungs in the order to try: the one that won last time first, for a while. */
   order() {
     const won = this.memory();
-    const rungs = this.shortLives >= 3 ? [...this.rungs.slice(1), this.rungs[0]] : this.rungs;
+    // One that keeps dying young has won each time, and is not to be remembered for it.
+    if (this.shortLives >= 3) return [...this.rungs.slice(1), this.rungs[0]];
+    const { rungs } = this;
     if (!won || !rungs.includes(won.transport) || Date.now() > won.until) return rungs;
     return [won.transport, ...rungs.filter((r) => r !== won.transport)];
   }
@@ -260,8 +262,8 @@ export class Ladder {
     this.heard = Date.now();
     this.storage.setItem(`doorbell.rung ${this.base}`, JSON.stringify({ transport: winner.transport, until: Date.now() + this.climbWait }));
     this.watch(generation);
-    if (winner.transport === this.rungs[0]) this.climbWait = TIMES.climbFirst;
-    else this.planClimb(generation);
+    if (winner.transport !== this.rungs[0]) this.planClimb(generation);
+    else if (this.shortLives === 0) this.climbWait = TIMES.climbFirst;
   }
 
   /** On a lower rung the best one is tried again in the background. @param {number} generation */
