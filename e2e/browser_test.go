@@ -68,6 +68,10 @@ document.addEventListener('doorbell', (e) => {
 const dial = window.WebSocket;
 window.WebSocket = class extends dial { constructor(...a) { super(...a); counted.dialAt ||= Date.now(); } };
 new MutationObserver(() => {
+  const open = document.querySelectorAll('#open .alert').length;
+  if (open !== counted.open) { counted.open = open; if (open === 0) counted.silentAt = Date.now(); }
+}).observe(document, {subtree: true, childList: true});
+new MutationObserver(() => {
   const state = document.getElementById('link')?.dataset.state;
   if (state !== counted.state) { counted.state = state; counted.changes++; counted.changedAt = Date.now(); }
   if (!counted.liveAt && document.getElementById('link')?.dataset.state === 'open') counted.liveAt = Date.now();
@@ -90,6 +94,7 @@ type counted struct {
 	LastTone int64 // ms
 	DialAt   int64 // ms: the first WebSocket
 	LiveAt   int64 // ms
+	SilentAt int64 // ms: the last open alert went
 }
 
 // page is one tab.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestAnOrderRingsOnceOnEveryPath opens the console directly and through
@@ -149,4 +150,33 @@ func TestUsedLink(t *testing.T) {
 	p.MustElement("#token").MustInput(s.token("console", "--shops", "1"))
 	p.click("#sign-in button")
 	p.waitLink("websocket")
+}
+
+// TestAcceptSilencesEverywhere: an accept is on every console, whatever its
+// transport, within a second.
+func TestAcceptSilencesEverywhere(t *testing.T) {
+	s := startServer(t, "DOORBELL_PAY_TRIAL=true")
+	plain := startNginx(t, s.addr, `location / { proxy_pass http://doorbell; proxy_set_header Host $http_host; }`)
+	pages := map[string]*page{}
+	for transport, base := range map[string]string{"websocket": s.base, "sse": plain, "poll": startHolding(t, s.addr)} {
+		pages[transport] = openPage(t, strings.Replace(s.link(), s.base, base, 1))
+		pages[transport].waitLink(transport)
+	}
+	s.run("simulate", "--pause", "0s")
+	for transport, p := range pages {
+		eventually(t, "it rings over "+transport, func() bool { return len(p.counts().Shown) == 1 })
+	}
+	service := s.token("service", "--shops", "1")
+	began := time.Now().UnixMilli()
+	if status, got := s.call("POST", "api/v1/orders/1/accept", service, nil); status != 200 {
+		t.Fatalf("%d %v", status, got)
+	}
+	for transport, p := range pages {
+		eventually(t, "silent over "+transport, func() bool { return p.counts().SilentAt >= began })
+		took := p.counts().SilentAt - began
+		t.Logf("silent over %s after %d ms", transport, took)
+		if took > 3000 { // three times the goal: other tests run beside
+			t.Errorf("silent over %s after %d ms, want 1000", transport, took)
+		}
+	}
 }

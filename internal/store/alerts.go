@@ -171,12 +171,21 @@ func (s *Store) AlertsAfter(ctx context.Context, shop doorbell.ShopID, after doo
 
 // snapshot runs read in one read-only transaction.
 func (s *Store) snapshot(ctx context.Context, read func(snapshot) error) error {
+	var wanted []string
+	if err := s.transaction(ctx, func(tx *sql.Tx) error { return read(snapshot{tx, s.reads, &wanted}) }); err != nil {
+		return err
+	}
+	s.reads.prepare(ctx, wanted)
+	return nil
+}
+
+func (s *Store) transaction(ctx context.Context, read func(*sql.Tx) error) error {
 	tx, err := s.reads.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("begin to read: %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // nothing to lose
-	return read(snapshot{tx, s.reads})
+	return read(tx)
 }
 
 // Shops lists the shops that have a log, rising, those after the given one.

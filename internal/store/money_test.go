@@ -1,8 +1,11 @@
 package store
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -246,5 +249,33 @@ func testInbox(t *testing.T, db database) {
 	}
 	if _, err := s.Received(t.Context(), doorbell.Notice{Provider: "wechat", Kind: doorbell.RefundNotice, Transaction: "1"}); doorbell.CodeOf(err) != doorbell.NotFound {
 		t.Errorf("one that is not there: %v", err)
+	}
+}
+
+// TestManyColdReads: readers that hold a connection each, and ask what nobody
+// asked before, don't wait for each other.
+func TestManyColdReads(t *testing.T) {
+	for range 20 {
+		s := openTestSQLite(t, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		var reading sync.WaitGroup
+		for i := range 64 {
+			reading.Go(func() {
+				shops := make([]doorbell.ShopID, i%16+1)
+				for k := range shops {
+					shops[k] = doorbell.ShopID(k + 1)
+				}
+				_, _, err1 := s.Positions(ctx, shops)
+				_, err2 := s.Alerts(ctx, doorbell.AlertQuery{Shop: 1, OpenOnly: i%2 == 0, Type: doorbell.Type(i % 3), Limit: 10})
+				if err := errors.Join(err1, err2); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		reading.Wait()
+		cancel()
+		if t.Failed() {
+			return
+		}
 	}
 }

@@ -25,21 +25,39 @@ func newReader(db *sql.DB, d *dialect) *reader {
 	return &reader{db: db, dialect: d, stmts: map[string]*sql.Stmt{}}
 }
 
-// prepared is the statement, or nil where there are too many to keep it.
-func (r *reader) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+// kept is the statement, or nil where it is not prepared yet.
+func (r *reader) kept(query string) *sql.Stmt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.stmts[query]; s != nil {
+	return r.stmts[query]
+}
+
+// prepared is the statement, or nil where there are too many to keep it. It
+// needs a connection: never call it with one in hand, for all may wait so, nor
+// under the lock, for those who have one wait for that.
+func (r *reader) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s := r.kept(query); s != nil {
 		return s, nil
 	}
-	if len(r.stmts) >= maxPrepared {
-		return nil, nil //nolint:nilnil // it is run without
+	s, err := r.db.PrepareContext(ctx, r.dialect.rebind(query))
+	if err != nil {
+		return nil, err
 	}
-	s, err := r.db.PrepareContext(ctx, r.dialect.rebind(query)) //nolint:sqlclosecheck // close does
-	if err == nil {
-		r.stmts[query] = s
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if first := r.stmts[query]; first != nil || len(r.stmts) >= maxPrepared {
+		return first, s.Close() //nolint:sqlclosecheck // the other one is kept
 	}
-	return s, err
+	r.stmts[query] = s
+	return s, nil
+}
+
+// prepare keeps statements for those who ask next.
+func (r *reader) prepare(ctx context.Context, queries []string) {
+	for _, query := range queries {
+		// What was asked was answered without; the next one tries again.
+		_, _ = r.prepared(ctx, query) //nolint:sqlclosecheck // kept
+	}
 }
 
 func (r *reader) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
@@ -90,18 +108,18 @@ func (r *reader) close() error {
 	return errors.Join(append(errs, r.db.Close())...)
 }
 
-// snapshot is one read-only transaction.
+// snapshot is one read-only transaction. What it asks for the first time is
+// prepared when it has given its connection back.
 type snapshot struct {
-	tx *sql.Tx
-	r  *reader
+	tx     *sql.Tx
+	r      *reader
+	wanted *[]string
 }
 
 func (s snapshot) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	stmt, err := s.r.prepared(ctx, query)
-	if err != nil {
-		return nil, err
-	}
+	stmt := s.r.kept(query)
 	if stmt == nil {
+		*s.wanted = append(*s.wanted, query)
 		return s.tx.QueryContext(ctx, s.r.dialect.rebind(query), args...)
 	}
 	return s.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...) //nolint:sqlclosecheck // the transaction closes it
