@@ -15,7 +15,8 @@ import (
 var layers = map[string][]string{
 	"doorbell": {
 		"doorbell/handlers", "doorbell/static", "doorbell/transport", "doorbell/transport/poll", "doorbell/transport/sse", "doorbell/transport/ws",
-		"doorbell/internal/auth", "doorbell/internal/client", "doorbell/internal/config", "doorbell/internal/doorbell", "doorbell/internal/hooks",
+		"doorbell/internal/auth", "doorbell/internal/bench", "doorbell/internal/client", "doorbell/internal/config", "doorbell/internal/doorbell",
+		"doorbell/internal/hooks",
 		"doorbell/internal/payment", "doorbell/internal/payment/paysim", "doorbell/internal/push", "doorbell/internal/store",
 	},
 	"doorbell/handlers":                {"doorbell/internal/auth", "doorbell/internal/doorbell", "doorbell/internal/payment", "doorbell/static", "doorbell/transport"},
@@ -30,6 +31,7 @@ var layers = map[string][]string{
 	"doorbell/internal/push":           {"doorbell/internal/doorbell", "doorbell/internal/safefile"},
 	"doorbell/internal/payment/paysim": {"doorbell/internal/doorbell", "doorbell/internal/payment", "doorbell/internal/safefile"},
 	"doorbell/internal/auth":           {"doorbell/internal/doorbell", "doorbell/internal/safefile"},
+	"doorbell/internal/bench":          {},
 	"doorbell/internal/client":         {"doorbell/internal/doorbell"},
 	"doorbell/internal/config":         {},
 	"doorbell/internal/safefile":       {},

@@ -63,6 +63,7 @@ func commands() []command {
 		{"backup", "write the database to FILE, also while the server runs", backup},
 		{"restore", "put the backup FILE in the database's place; stop the server first", restore},
 		{"verify", "audit the database: every paid order told, no gap, no double", verify},
+		{"bench", "load a server and measure what that costs it, beside a floor", benchmark},
 		{"inbox", "list, show or replay the payment callbacks that were verified", inbox},
 		{"webhooks", "list or replay the messages to other systems", webhooks},
 		{"version", "print the version", func(_ context.Context, _ []string, out io.Writer) error {

@@ -1,0 +1,378 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"doorbell/internal/bench"
+	"doorbell/internal/config"
+	"doorbell/internal/doorbell"
+	"doorbell/internal/payment/paysim"
+	"doorbell/internal/store"
+)
+
+// benchmark is the command: a load that measures what the server costs, beside
+// a floor in the same run.
+func benchmark(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) > 0 && args[0] == "floor" {
+		return serveFloor(ctx, args[1:], out)
+	}
+	fs, file := flags("bench", out)
+	b := &benchRun{out: out}
+	fs.StringVar(&b.url, "url", "", "a server that runs (default: one of its own for each measurement, in a folder of its own)")
+	fs.IntVar(&b.pid, "pid", 0, "with --url: its process on this machine, to measure its CPU and memory")
+	fs.StringVar(&b.dir, "dir", os.TempDir(), "where its own servers keep their databases")
+	scenarios := fs.String("scenario", "all", "by comma:\n"+bench.Describe())
+	transports := fs.String("transport", "ws,sse", "ws, sse or both")
+	jsonFile := fs.String("json", "", "also write each figure as a line of JSON to this file")
+	o := bench.Options{}
+	fs.IntVar(&o.Consoles, "consoles", 0, "how many consoles (default: the scenario's)")
+	fs.IntVar(&o.Shops, "shops", 0, "how many shops (default: the scenario's)")
+	fs.IntVar(&o.Rate, "rate", 0, "alerts or callbacks a second, where the scenario has a rate")
+	fs.DurationVar(&o.Duration, "duration", 0, "how long it measures (default: the scenario's)")
+	fs.IntVar(&o.Runs, "runs", 1, "how often all is repeated; the table shows the middle and both ends")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	if err := b.choose(&o, *scenarios, *transports); err != nil {
+		return usageError{err}
+	}
+	if *jsonFile != "" {
+		f, err := os.OpenFile(*jsonFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644) //nolint:gosec // figures, for everybody
+		if err != nil {
+			return err
+		}
+		defer f.Close() //nolint:errcheck // each line was written
+		o.JSON = f
+	}
+	return b.run(ctx, o, *file)
+}
+
+// benchRun is one call of the command.
+type benchRun struct {
+	out      io.Writer
+	url, dir string
+	pid      int
+}
+
+func (b *benchRun) choose(o *bench.Options, scenarios, transports string) error {
+	o.Scenarios = strings.Split(scenarios, ",")
+	if scenarios == "all" {
+		o.Scenarios = bench.Scenarios()
+	}
+	for _, s := range o.Scenarios {
+		if !slices.Contains(bench.Scenarios(), s) {
+			return fmt.Errorf("bench: there is no scenario %q; there are %s and all", s, strings.Join(bench.Scenarios(), ", "))
+		}
+	}
+	o.Transports = strings.Split(transports, ",")
+	for _, t := range o.Transports {
+		if t != "ws" && t != "sse" {
+			return fmt.Errorf("bench: --transport: %q is neither ws nor sse", t)
+		}
+	}
+	if o.Consoles < 0 || o.Shops < 0 || o.Rate < 0 || o.Duration < 0 || o.Runs < 1 {
+		return errors.New("bench: numbers are from 1")
+	}
+	if b.pid != 0 && b.url == "" {
+		return errors.New("bench: --pid goes with --url")
+	}
+	return nil
+}
+
+func (b *benchRun) run(ctx context.Context, o bench.Options, file string) error {
+	o.Server, o.Floor, o.BareWriter = b.own, b.floor, b.bareWriter
+	what := "its own servers in " + b.dir
+	if b.url != "" {
+		cfg, err := settings(file)
+		if err != nil {
+			return err
+		}
+		t, err := target(cfg.Config, strings.TrimSuffix(b.url, "/")+"/", b.pid)
+		if err != nil {
+			return err
+		}
+		what = b.url
+		o.Server = func(context.Context) (bench.Target, func() error, error) { return t, func() error { return nil }, nil }
+	}
+	o.Log = func(format string, args ...any) {
+		_, _ = fmt.Fprintf(b.out, format+"\n", args...) // the figures are what counts
+	}
+	o.Log("doorbell %s, %s, %s/%s, %d cores, load on %s; floor: the bytes made once and one write per console",
+		version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), what)
+	if b.url != "" {
+		o.Log("it raises alerts in shops from 900000001 on; no console of yours follows those")
+	}
+	return bench.Run(ctx, o, b.out)
+}
+
+// target is a server whose settings are known.
+func target(cfg config.Config, url string, pid int) (t bench.Target, err error) {
+	t = bench.Target{URL: url, PID: pid}
+	for role, token := range map[doorbell.Role]*string{doorbell.RoleConsole: &t.Console, doorbell.RoleService: &t.Service} {
+		g := doorbell.Grant{Subject: "bench", Role: role, Shops: doorbell.ShopSet{All: true}}
+		r, err := dial(cfg, url, g)
+		if err != nil {
+			return t, err
+		}
+		*token = r.token
+	}
+	if cfg.OnTrial() {
+		t.Payments = func(n int) ([]bench.Payment, error) { return signedPayments(dataDir(cfg), n) }
+	}
+	return t, nil
+}
+
+// signedPayments are callbacks as WeChat Pay signs them, for orders that are
+// not made yet.
+func signedPayments(dir string, n int) ([]bench.Payment, error) {
+	players, err := paysim.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	stamp := strconv.FormatInt(time.Now().UnixNano(), 36)
+	payments := make([]bench.Payment, n)
+	var g errgroup.Group
+	g.SetLimit(runtime.NumCPU())
+	for i := range payments {
+		g.Go(func() error {
+			number := fmt.Sprintf("%s-%d", stamp, i)
+			c, err := players.WeChat.Paid(paysim.Payment{Number: number, Transaction: "42" + number, Minor: 2850})
+			if err != nil {
+				return err
+			}
+			header := map[string]string{}
+			for name := range c.Header {
+				header[name] = c.Header.Get(name)
+			}
+			payments[i] = bench.Payment{Number: number, Fen: 2850, Path: paysim.Path(players.WeChat), Header: header, Body: c.Body}
+			return nil
+		})
+	}
+	return payments, g.Wait()
+}
+
+// own starts a server of this program in a folder of its own.
+func (b *benchRun) own(ctx context.Context) (t bench.Target, stop func() error, err error) {
+	dir, err := os.MkdirTemp(b.dir, "doorbell-bench-")
+	if err != nil {
+		return t, nil, err
+	}
+	cfg, err := settings(os.DevNull)
+	if err != nil {
+		return t, nil, err
+	}
+	cfg.Database.URL = "sqlite://" + filepath.Join(dir, "doorbell.db")
+	p, err := b.child(ctx, dir, "DOORBELL_DATABASE_URL="+cfg.Database.URL)
+	if err != nil {
+		return t, nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	stop = func() error { return errors.Join(p.end(), os.RemoveAll(dir)) }
+	if t, err = target(cfg.Config, p.url, p.cmd.Process.Pid); err != nil {
+		return t, nil, errors.Join(err, stop())
+	}
+	return t, stop, nil
+}
+
+func (b *benchRun) floor(ctx context.Context) (t bench.Target, stop func() error, err error) {
+	p, err := b.child(ctx, "", "")
+	if err != nil {
+		return t, nil, err
+	}
+	return bench.Target{URL: p.url, PID: p.cmd.Process.Pid}, p.end, nil
+}
+
+// process is a server that this command started.
+type process struct {
+	cmd *exec.Cmd
+	url string
+	log *os.File
+}
+
+// child starts a server, or the floor where setting is empty.
+func (b *benchRun) child(ctx context.Context, dir, setting string) (*process, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	addr, err := freeAddr(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{url: "http://" + addr + "/"}
+	if setting == "" {
+		p.cmd = exec.CommandContext(ctx, program, "bench", "floor", "--addr", addr) //nolint:gosec // ourselves
+	} else {
+		p.cmd = exec.CommandContext(ctx, program) //nolint:gosec // ourselves
+		p.cmd.Dir = dir
+		p.cmd.Env = append(os.Environ(), setting, "DOORBELL_SERVER_ADDR="+addr)
+		if p.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
+			return nil, err
+		}
+		p.cmd.Stderr = p.log
+	}
+	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	if err := p.ready(ctx); err != nil {
+		return nil, errors.Join(err, p.end())
+	}
+	return p, nil
+}
+
+func freeAddr(ctx context.Context) (string, error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
+}
+
+// readyWait bounds a start.
+const readyWait = 20 * time.Second
+
+func (p *process) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"readyz", nil)
+		if err != nil {
+			return err
+		}
+		if res, err := http.DefaultClient.Do(req); err == nil {
+			_ = res.Body.Close() // the status is enough
+			if res.StatusCode == http.StatusOK || p.log == nil {
+				return nil
+			}
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("the server that was started does not answer at %s: %w", p.url, ctx.Err())
+		}
+	}
+}
+
+func (p *process) end() error {
+	err := p.cmd.Process.Signal(syscall.SIGTERM)
+	if err != nil {
+		return err
+	}
+	err = p.cmd.Wait()
+	if p.log == nil {
+		return nil // the floor does not stop well: it just ends
+	}
+	return errors.Join(err, p.log.Close())
+}
+
+// serveFloor is the floor in a process of its own.
+func serveFloor(ctx context.Context, args []string, out io.Writer) error {
+	fs := flag.NewFlagSet("doorbell bench floor", flag.ContinueOnError)
+	fs.SetOutput(out)
+	addr := fs.String("addr", "127.0.0.1:0", "where it listens")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *addr)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: bench.Floor(), ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// bareWriter is what the callbacks are held against: the same payments, taken
+// by the same rules, on nothing but the database's writer.
+func (b *benchRun) bareWriter(ctx context.Context, n, callers int) (took time.Duration, err error) {
+	dir, err := os.MkdirTemp(b.dir, "doorbell-bench-")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	cfg, err := settings(os.DevNull)
+	if err != nil {
+		return 0, err
+	}
+	rules, err := rulesOf(cfg.Config)
+	if err != nil {
+		return 0, err
+	}
+	log := slog.New(slog.DiscardHandler)
+	s, err := store.Open(ctx, store.Options{URL: "sqlite://" + filepath.Join(dir, "doorbell.db"), Log: log})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	service := doorbell.NewService(s, rules, log)
+	ctx, stop := context.WithCancel(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.Run(ctx) })
+	g.Go(func() error {
+		defer stop()
+		if err := payAll(ctx, n, callers, func(i int) error { return bareOrder(ctx, service, i) }); err != nil {
+			return err
+		}
+		start := time.Now()
+		err := payAll(ctx, n, callers, func(i int) error { return barePayment(ctx, service, i) })
+		took = time.Since(start)
+		return err
+	})
+	return took, g.Wait()
+}
+
+// payAll has so many callers do the n things.
+func payAll(ctx context.Context, n, callers int, one func(i int) error) error {
+	g, _ := errgroup.WithContext(ctx)
+	for c := range callers {
+		g.Go(func() error {
+			for i := c; i < n; i += callers {
+				if err := one(i); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func bareOrder(ctx context.Context, s *doorbell.Service, i int) error {
+	_, _, err := s.CreateOrder(ctx, doorbell.Order{
+		Number: strconv.Itoa(i), Shop: doorbell.ShopID(i%250 + 1), User: 1, Money: doorbell.Money{Minor: 2850, Currency: "CNY"},
+	})
+	return err
+}
+
+func barePayment(ctx context.Context, s *doorbell.Service, i int) error {
+	v, err := s.TakeNotice(ctx, doorbell.Notice{
+		Provider: "wechat", Kind: doorbell.PaymentNotice, Transaction: "42" + strconv.Itoa(i), Number: strconv.Itoa(i),
+		Money: doorbell.Money{Minor: 2850, Currency: "CNY"}, CheckAmount: true, BodyHash: strings.Repeat("0", 64),
+	})
+	if err == nil && v != doorbell.Settled {
+		return fmt.Errorf("payment %d: %s", i, v)
+	}
+	return err
+}

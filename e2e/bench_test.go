@@ -1,0 +1,55 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestBench runs every scenario of the load tool, small, against servers that
+// it starts itself and against one that runs: the program loses, doubles and
+// reorders nothing, and every figure comes.
+func TestBench(t *testing.T) {
+	s := startServer(t)
+	file := filepath.Join(t.TempDir(), "figures.jsonl")
+	for _, scenario := range []string{"fanout,flat", "shops", "others,storm,resume", "callbacks"} {
+		s.run("bench", "--scenario", scenario, "--consoles", "40", "--duration", "300ms", "--json", file, "--dir", t.TempDir())
+	}
+	s.run("bench", "--scenario", "idle", "--consoles", "40", "--transport", "ws", "--json", file, "--dir", t.TempDir())
+	s.run("bench", "--scenario", "fanout,resume", "--consoles", "40", "--duration", "300ms", "--json", file, "--url", s.base)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type figure struct {
+		Scenario, Transport, Figure string
+		Value, Floor                float64
+	}
+	seen := map[string]int{}
+	for line := range bytes.Lines(text) {
+		var f figure
+		if err := json.Unmarshal(line, &f); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		seen[f.Scenario+" "+f.Figure]++
+		if (f.Figure == "lost" || f.Figure == "doubled" || f.Figure == "reordered") && f.Value != 0 {
+			t.Errorf("%s", line)
+		}
+		if strings.HasPrefix(f.Figure, "deliveries_per") && (f.Value == 0 || f.Floor == 0) {
+			t.Errorf("%s: want a value and its floor", line)
+		}
+	}
+	want := map[string]int{ // one for each transport and server
+		"fanout server_cpu_per_delivery": 4, "fanout latency_p99": 4, "flat deliveries_per_second": 2, "shops server_cpu_per_1000_alerts": 2,
+		"idle memory_per_console": 1, "others server_cpu_per_delivery": 4, "storm all_back_and_caught_up": 2, "resume caught_up_after": 4,
+		"resume lost": 4, "callbacks callbacks_per_second": 1, "callbacks callback_p99": 1,
+	}
+	for name, n := range want {
+		if seen[name] != n {
+			t.Errorf("%s came %d times, want %d", name, seen[name], n)
+		}
+	}
+}

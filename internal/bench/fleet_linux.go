@@ -1,0 +1,358 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+)
+
+// fleet is thousands of consoles on one epoll: a wake-up and a goroutine each
+// would take more of the machine than the server does.
+type fleet struct {
+	target    Target
+	transport string
+	addr      netip.AddrPort
+	host      string
+	path      string
+
+	epoll    int
+	received atomic.Int64
+	arrived  chan struct{} // buffered 1: something came
+	over     chan struct{} // the poller has returned
+	closing  atomic.Bool
+
+	mu      sync.Mutex // guards all below; the poller holds it for a batch
+	members []*console
+	byFD    map[int32]*console
+	latency histogram
+	sentAt  []time.Time // by an alert's number, from base on
+	base    int64
+	wrong   faults
+}
+
+// faults are what came and should not have, or the other way round.
+type faults struct{ doubled, reordered, missed, cut int64 }
+
+// console is one light client.
+type console struct {
+	fd    int
+	shop  int64
+	rest  []byte // of a frame that has not come whole
+	epoch string
+	next  int64 // the seq that must come; 0: any
+}
+
+const (
+	// connectors is how many connections are made at once; each takes a thread
+	// while it waits.
+	connectors = 32
+	// connectWait bounds one of them.
+	connectWait = 30
+	// stallWait is how long nothing may come while something is waited for.
+	stallWait = 20 * time.Second
+)
+
+func newFleet(t Target, transport string) (*fleet, error) {
+	u, err := url.Parse(t.URL)
+	if err != nil {
+		return nil, err
+	}
+	a, err := net.ResolveTCPAddr("tcp", u.Host)
+	if err != nil {
+		return nil, err
+	}
+	addr := netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	f := &fleet{
+		target: t, transport: transport, addr: addr, host: u.Host, path: u.Path, epoll: ep,
+		arrived: make(chan struct{}, 1), over: make(chan struct{}), byFD: map[int32]*console{}, base: 1,
+	}
+	go f.poll()
+	return f, nil
+}
+
+// socket makes one that connects to a.
+func socket(a netip.AddrPort) (fd int, to unix.Sockaddr, err error) {
+	if a.Addr().Is4() {
+		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		return fd, &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}, os.NewSyscallError("socket", err)
+	}
+	fd, err = unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	return fd, &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}, os.NewSyscallError("socket", err)
+}
+
+// close ends the fleet: nothing is left of it.
+func (f *fleet) close() {
+	f.closing.Store(true)
+	<-f.over
+	f.cut()
+	_ = unix.Close(f.epoll)
+}
+
+func (f *fleet) size() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.members)
+}
+
+// perShop counts the consoles of the first shops.
+func (f *fleet) perShop(shops int) []int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := make([]int64, shops)
+	for _, c := range f.members {
+		if i := c.shop - firstShop; i < int64(shops) {
+			n[i]++
+		}
+	}
+	return n
+}
+
+// connect brings n more consoles up.
+func (f *fleet) connect(ctx context.Context, n int, shop func(i int) int64) error {
+	fresh := make([]*console, n)
+	for i := range fresh {
+		fresh[i] = &console{shop: shop(i)}
+	}
+	if err := f.dial(ctx, fresh); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.members = append(f.members, fresh...)
+	f.mu.Unlock()
+	return f.placed(ctx)
+}
+
+// placed waits until each console was told where it stands. The floor has no
+// log and tells nothing.
+func (f *fleet) placed(ctx context.Context) error {
+	if f.target.Console == "" {
+		return nil
+	}
+	return f.await(ctx, "every hello", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, c := range f.members {
+			if c.next == 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// reconnect brings all up again, each from where it was.
+func (f *fleet) reconnect(ctx context.Context) error {
+	f.mu.Lock()
+	all := f.members
+	f.mu.Unlock()
+	return f.dial(ctx, all)
+}
+
+func (f *fleet) dial(ctx context.Context, all []*console) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(connectors)
+	for _, c := range all {
+		if ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error { return f.dialOne(c) })
+	}
+	return g.Wait()
+}
+
+// dialOne connects with blocking calls and hands the socket to the poller.
+func (f *fleet) dialOne(c *console) (err error) {
+	fd, to, err := socket(f.addr)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = unix.Close(fd)
+		}
+	}()
+	wait := unix.Timeval{Sec: connectWait}
+	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &wait); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+	}
+	if err := retry(func() error { return unix.Connect(fd, to) }); err != nil {
+		return os.NewSyscallError("connect", err)
+	}
+	if _, err := unix.Write(fd, f.request(c)); err != nil {
+		return os.NewSyscallError("write", err)
+	}
+	rest, err := f.head(fd)
+	if err != nil {
+		return err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c.fd, c.rest = fd, nil
+	f.take(c, rest)
+	f.byFD[int32(fd)] = c
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(f.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(fd)}))
+}
+
+func retry(call func() error) (err error) {
+	for {
+		if err = call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// request asks for the console's stream, from where it was.
+func (f *fleet) request(c *console) []byte {
+	f.mu.Lock()
+	after := ""
+	if c.next > 0 && c.epoch != "" {
+		after = fmt.Sprintf("&after=%s.%d:%d", c.epoch, c.shop, c.next-1)
+	}
+	f.mu.Unlock()
+	var b bytes.Buffer
+	path := map[string]string{"ws": "ws", "sse": "events"}[f.transport]
+	fmt.Fprintf(&b, "GET %s%s?shops=%d%s HTTP/1.1\r\nHost: %s\r\n", f.path, path, c.shop, after, f.host)
+	if f.target.Console != "" {
+		fmt.Fprintf(&b, "Authorization: Bearer %s\r\n", f.target.Console)
+	}
+	if f.transport == "ws" {
+		b.WriteString("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: doorbell.v1\r\n")
+	}
+	b.WriteString("\r\n")
+	return b.Bytes()
+}
+
+// head reads the answer's head and returns what came behind it.
+func (f *fleet) head(fd int) ([]byte, error) {
+	var got []byte
+	b := make([]byte, 4<<10)
+	for len(got) < 64<<10 {
+		var n int
+		err := retry(func() (err error) { n, err = unix.Read(fd, b); return err })
+		if err != nil {
+			return nil, os.NewSyscallError("read", err)
+		}
+		if n == 0 {
+			return nil, errors.New("the server hung up on a new console")
+		}
+		got = append(got, b[:n]...)
+		if head, rest, whole := bytes.Cut(got, []byte("\r\n\r\n")); whole {
+			status, _, _ := strings.Cut(string(head), "\r\n")
+			if !strings.HasPrefix(status, "HTTP/1.1 101") && !strings.HasPrefix(status, "HTTP/1.1 200") {
+				return nil, fmt.Errorf("a new console was refused: %s: %s", status, rest)
+			}
+			return rest, nil
+		}
+	}
+	return nil, errors.New("the answer's head has no end")
+}
+
+// cut pulls every console's cable: a reset, without a word.
+func (f *fleet) cut() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.members {
+		if f.byFD[int32(c.fd)] == c {
+			f.drop(c)
+		}
+	}
+}
+
+// drop needs f.mu.
+func (f *fleet) drop(c *console) {
+	delete(f.byFD, int32(c.fd))
+	_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	_ = unix.Close(c.fd)
+}
+
+// poll reads what comes until close.
+func (f *fleet) poll() {
+	defer close(f.over)
+	events := make([]unix.EpollEvent, 512)
+	buffer := make([]byte, 64<<10)
+	for !f.closing.Load() {
+		n, err := unix.EpollWait(f.epoll, events, 50)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return // closed
+		}
+		f.mu.Lock()
+		for i := range max(n, 0) {
+			if c := f.byFD[events[i].Fd]; c != nil {
+				f.read(c, buffer)
+			}
+		}
+		f.mu.Unlock()
+		if n > 0 {
+			select {
+			case f.arrived <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// read needs f.mu.
+func (f *fleet) read(c *console, buffer []byte) {
+	n, err := unix.Read(c.fd, buffer)
+	switch {
+	case n > 0:
+		f.take(c, buffer[:n])
+	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
+	default:
+		f.wrong.cut++
+		f.drop(c)
+	}
+}
+
+// await waits until holds, for as long as something comes.
+func (f *fleet) await(ctx context.Context, what string, holds func() bool) error {
+	if holds() {
+		return nil
+	}
+	quiet := time.NewTimer(stallWait)
+	defer quiet.Stop()
+	last := f.received.Load()
+	for !holds() {
+		select {
+		case <-f.arrived:
+			if n := f.received.Load(); n != last {
+				last = n
+				quiet.Reset(stallWait)
+			}
+		case <-time.After(10 * time.Millisecond): // another waiter took the signal
+		case <-quiet.C:
+			return fmt.Errorf("%s did not come: nothing for %v, %d alerts received, %d connections cut", what, stallWait, f.received.Load(), f.cutCount())
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (f *fleet) cutCount() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.wrong.cut
+}
