@@ -43,6 +43,7 @@ type Tokens struct {
 	method string
 	secret []byte // HS256; nil: tokens are made elsewhere
 	key    jwt.Keyfunc
+	known  *knownTokens // nil where keys change: a key that was withdrawn must not live on here
 }
 
 // NewHS256 needs a secret of at least MinSecret bytes.
@@ -50,7 +51,7 @@ func NewHS256(secret []byte) (*Tokens, error) {
 	if len(secret) < MinSecret {
 		return nil, fmt.Errorf("the secret has %d bytes, want at least %d", len(secret), MinSecret)
 	}
-	return &Tokens{method: "HS256", secret: secret, key: func(*jwt.Token) (any, error) { return secret, nil }}, nil
+	return &Tokens{method: "HS256", secret: secret, known: &knownTokens{}, key: func(*jwt.Token) (any, error) { return secret, nil }}, nil
 }
 
 // NewPublicKey checks tokens that somebody else signs; method is RS256 or
@@ -69,7 +70,7 @@ func NewPublicKey(method, file string) (*Tokens, error) {
 	if err != nil {
 		return nil, fmt.Errorf("auth.public_key %s: %w", file, err)
 	}
-	return &Tokens{method: method, key: func(*jwt.Token) (any, error) { return key, nil }}, nil
+	return &Tokens{method: method, known: &knownTokens{}, key: func(*jwt.Token) (any, error) { return key, nil }}, nil
 }
 
 // NewJWKS checks tokens against a key set that is fetched now and refreshed
@@ -119,6 +120,17 @@ func (t *Tokens) Check(raw string) (doorbell.Grant, error) {
 	if len(raw) > maxToken {
 		return doorbell.Grant{}, doorbell.Refuse(TokenInvalid, "The token is longer than %d bytes.", "令牌超过 %d 字节。", maxToken)
 	}
+	if g, ok := t.known.find(raw); ok {
+		return g, nil
+	}
+	g, err := t.check(raw)
+	if err == nil {
+		t.known.keep(raw, g)
+	}
+	return g, err
+}
+
+func (t *Tokens) check(raw string) (doorbell.Grant, error) {
 	var c claims
 	_, err := jwt.ParseWithClaims(raw, &c, t.key, jwt.WithValidMethods([]string{t.method}), jwt.WithExpirationRequired())
 	switch {

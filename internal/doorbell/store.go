@@ -66,7 +66,7 @@ type KeyTx interface {
 
 // Store keeps everything. Write runs change in one transaction: it is
 // committed when change returns nil, else nothing happened. change may run
-// again after it failed, so it sets results and does nothing else. Alerts
+// more than once, so it sets results and does nothing else. Alerts
 // appended are handed to the consoles after the commit and before Write
 // returns. Unavailable means that nothing was changed.
 type Store interface {

@@ -119,6 +119,16 @@ func (s *service) Pushes(_ context.Context, shop doorbell.ShopID) (out []doorbel
 	return out, nil
 }
 
+func (s *service) PushShops(context.Context) (map[doorbell.ShopID]bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[doorbell.ShopID]bool{}
+	for _, p := range s.subs {
+		out[p.Shop] = true
+	}
+	return out, nil
+}
+
 func (s *service) DropPush(_ context.Context, endpoint string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,6 +162,7 @@ func TestPushed(t *testing.T) {
 		alert := doorbell.Alert{Type: 1, OrderID: 7, Content: "订单号: 7", Shop: 1, Seq: 3, Number: "7", Source: doorbell.FromOrder, Time: time.Now()}
 		run(t, s, func(sender *Sender) {
 			sender.Offer([]doorbell.Alert{alert})
+			time.Sleep(gather)
 			synctest.Wait()
 			if len(s.got) != 1 {
 				t.Fatalf("%d pushes, want 1", len(s.got))
@@ -201,6 +212,7 @@ func TestServicesThatRefuse(t *testing.T) {
 				run(t, s, func(sender *Sender) {
 					sender.Offer([]doorbell.Alert{{Type: 1, Shop: 1, Seq: 1, Time: time.Now()}})
 					time.Sleep(time.Minute)
+					time.Sleep(gather)
 					synctest.Wait()
 				}, &log)
 				if len(s.got) != c.calls || (len(s.subs) == 1) != c.kept || strings.Contains(log.String(), "push not taken") != c.told {

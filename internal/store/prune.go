@@ -80,8 +80,7 @@ func (s *Store) pruneShop(ctx context.Context, shop doorbell.ShopID, before time
 	for more := true; more; {
 		err := s.writer.do(ctx, func(t *txn) error {
 			upto, err := t.prefix(shop, before)
-			if err != nil || upto == 0 {
-				more = false
+			if more = upto != 0; err != nil || !more {
 				return err
 			}
 			for _, query := range []string{

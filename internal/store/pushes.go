@@ -32,6 +32,22 @@ func (s *Store) DropPush(ctx context.Context, endpoint string) error {
 	return s.writer.do(ctx, func(t *txn) error { return t.exec(`delete from pushes where endpoint = ?`, endpoint) })
 }
 
+// PushShops are the shops whose alerts anybody wants pushed.
+func (s *Store) PushShops(ctx context.Context) (map[doorbell.ShopID]bool, error) {
+	rows, err := s.reads.query(ctx, `select distinct shop_id from pushes`)
+	if err != nil {
+		return nil, fmt.Errorf("read the shops with pushes: %w", err)
+	}
+	out := map[doorbell.ShopID]bool{}
+	err = eachRow(rows, func(r *sql.Rows) error {
+		var shop doorbell.ShopID
+		err := r.Scan(&shop)
+		out[shop] = true
+		return err
+	})
+	return out, err
+}
+
 // Pushes are where the alerts of a shop go, of sessions that are good.
 func (s *Store) Pushes(ctx context.Context, shop doorbell.ShopID) (out []doorbell.Push, err error) {
 	rows, err := s.reads.query(ctx, `select p.endpoint, p.login_id, p.shop_id, p.p256dh, p.auth, p.language

@@ -8,11 +8,15 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"doorbell/internal/doorbell"
 )
@@ -127,9 +131,86 @@ func TestDiskFullAtCommit(t *testing.T) {
 	}
 }
 
-// TestFailedSavepoint breaks the transaction under the writer's hands: the
-// savepoint statement fails, and with it the whole batch.
-func TestFailedSavepoint(t *testing.T) {
+// TestARefusalIsUndoneAlone queues three changes as one batch; the second one
+// writes and then refuses. What it wrote goes, what the others wrote stays, and
+// is handed on once.
+func TestARefusalIsUndoneAlone(t *testing.T) {
+	var published []doorbell.Alert
+	s, err := Open(t.Context(), Options{
+		URL:     "sqlite://" + filepath.Join(t.TempDir(), "doorbell.db"),
+		Publish: func(alerts []doorbell.Alert) { published = append(published, alerts...) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusal := doorbell.Refuse(doorbell.Conflict, "no", "不")
+	results := make([]error, 3)
+	var callers sync.WaitGroup
+	for i := range results { // the writer does not run yet: they queue
+		callers.Go(func() {
+			results[i] = s.Write(t.Context(), func(tx doorbell.Tx) error {
+				if _, err := tx.Append(alertOf(1, doorbell.OrderID(i+1), doorbell.NewOrder)); err != nil || i != 1 {
+					return err
+				}
+				return refusal
+			})
+		})
+		waitFor(t, func() bool { return len(s.writer.ops) == i+1 })
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = s.Run(ctx) })
+	callers.Wait()
+	stop()
+	running.Wait()
+	if results[0] != nil || !errors.Is(results[1], refusal) || results[2] != nil {
+		t.Errorf("results %v, want only the second one refused", results)
+	}
+	alerts, err := s.AlertsAfter(t.Context(), 1, 0, 10)
+	if err != nil || len(alerts) != 2 || alerts[0].OrderID != 1 || alerts[1].OrderID != 3 || alerts[1].Seq != 2 {
+		t.Errorf("kept %v (%v), want those of orders 1 and 3, without a gap", alerts, err)
+	}
+	if diff := cmp.Diff(alerts, published); diff != "" {
+		t.Errorf("kept and published differ:\n%s", diff)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// waitFor waits for a condition.
+func waitFor(t *testing.T, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !holds(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("it never happened")
+		}
+	}
+}
+
+// TestNothingRunsAfterAFailure: a change that does not look at errors must not
+// write past the one that ended its transaction.
+func TestNothingRunsAfterAFailure(t *testing.T) {
+	s := openTestSQLite(t, nil)
+	err := s.writer.do(t.Context(), func(tx *txn) error {
+		if err := tx.exec(`rollback`); err != nil { // as SQLite does by itself on FULL, IOERR and NOMEM
+			return err
+		}
+		_ = tx.exec(`select nonsense`) // what is not a constraint's is the transaction's end
+		_, err := tx.Append(alertOf(1, 1, doorbell.NewOrder))
+		return err
+	})
+	if doorbell.CodeOf(err) != doorbell.Unavailable {
+		t.Errorf("got %v, want unavailable", err)
+	}
+	if a := appendOne(t, s, alertOf(1, 2, doorbell.NewOrder)); a.Seq != 1 {
+		t.Errorf("seq %d, want 1: something was written outside of a transaction", a.Seq)
+	}
+}
+
+// TestLostTransaction takes the transaction from under the writer's hands: the
+// commit fails, and with it the whole batch.
+func TestLostTransaction(t *testing.T) {
 	published := 0
 	s := openTestSQLite(t, func(alerts []doorbell.Alert) { published += len(alerts) })
 	err := s.writer.do(t.Context(), func(tx *txn) error {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"doorbell/internal/doorbell"
 )
@@ -14,10 +15,18 @@ import (
 type txn struct {
 	conn    *sql.Conn
 	dialect *dialect
-	stmts   map[string]*sql.Stmt
+	stmts   map[string]statement
 
-	alerts []doorbell.Alert // appended by the change that runs
+	// Of the change that runs:
+	alerts []doorbell.Alert // what it appended
+	wrote  bool             // it ran more than reads
 	broken error            // a failure after which this transaction can't go on
+}
+
+// statement is one that was prepared.
+type statement struct {
+	*sql.Stmt
+	reads bool
 }
 
 // note keeps a failure that no savepoint undoes, whatever the change makes of it.
@@ -28,16 +37,23 @@ func (t *txn) note(err error) error {
 	return err
 }
 
+// prepare returns the statement to be run. After a failure that ended the
+// transaction there is none: what ran then would be committed by itself.
 func (t *txn) prepare(query string) (*sql.Stmt, error) {
-	if s := t.stmts[query]; s != nil {
-		return s, nil
+	if t.broken != nil {
+		return nil, t.broken
 	}
-	s, err := t.conn.PrepareContext(context.Background(), t.dialect.rebind(query))
-	if err != nil {
-		return nil, t.note(fmt.Errorf("prepare: %w", err))
+	s, known := t.stmts[query]
+	if !known {
+		stmt, err := t.conn.PrepareContext(context.Background(), t.dialect.rebind(query))
+		if err != nil {
+			return nil, t.note(fmt.Errorf("prepare: %w", err))
+		}
+		s = statement{stmt, strings.HasPrefix(query, "select ")}
+		t.stmts[query] = s
 	}
-	t.stmts[query] = s
-	return s, nil
+	t.wrote = t.wrote || !s.reads
+	return s.Stmt, nil
 }
 
 func (t *txn) exec(query string, args ...any) error {
