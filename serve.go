@@ -50,6 +50,7 @@ func serve(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	boundGarbage()
 	log := newLogger(os.Stderr)
 	for _, name := range cfg.Unknown {
 		log.WarnContext(ctx, "unknown variable ignored", "name", name)
@@ -256,6 +257,7 @@ func (a *app) run(ctx context.Context, l listeners, out io.Writer) error {
 		g.Go(func() error { return f.serve(ctx) })
 	}
 	g.Go(func() error { return a.prune(ctx) })
+	g.Go(func() error { return a.giveBack(ctx) })
 	g.Go(func() error { return a.tellUnheard(ctx) })
 	g.Go(func() error { return a.reloadKeys(ctx) })
 	g.Go(func() error { return a.reconciler.Run(ctx) })

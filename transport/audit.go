@@ -72,6 +72,9 @@ func (h *Hub) runRepairs(ctx context.Context) {
 // repair reads what a feed misses from the log, a chunk at a time.
 func (h *Hub) repair(ctx context.Context, f *feed) {
 	for {
+		h.mu.Lock()
+		epoch := h.epoch
+		h.mu.Unlock()
 		alerts, err := h.log.AlertsAfter(ctx, f.shop, f.position(), repairChunk)
 		if err != nil {
 			h.logError(ctx, "repair a feed", err)
@@ -80,7 +83,7 @@ func (h *Hub) repair(ctx context.Context, f *feed) {
 		}
 		frames := make([]*frame, len(alerts))
 		for i, a := range alerts {
-			frames[i] = newFrame(a)
+			frames[i] = newSharedFrame(a, epoch)
 		}
 		if f.repaired(frames) {
 			return
@@ -231,8 +234,9 @@ func (h *Hub) runTicks(ctx context.Context) {
 	for {
 		select {
 		case now := <-tick.C:
+			ping := Message{Event: "ping", Data: encode(pingEvent{Event: "ping", Time: stamp(now)})}
 			for _, s := range h.all() {
-				h.tick(ctx, s, now)
+				h.tick(ctx, s, now, ping)
 			}
 			h.forgetPolls(ctx, now)
 		case <-ctx.Done():
@@ -241,7 +245,7 @@ func (h *Hub) runTicks(ctx context.Context) {
 	}
 }
 
-func (h *Hub) tick(ctx context.Context, s *Session, now time.Time) {
+func (h *Hub) tick(ctx context.Context, s *Session, now time.Time, ping Message) {
 	s.mu.Lock()
 	s.inbound = 0
 	// Half a tick early rather than half a tick late.
@@ -261,7 +265,7 @@ func (h *Hub) tick(ctx context.Context, s *Session, now time.Time) {
 		return
 	}
 	if due {
-		s.try(Message{Event: "ping", Data: encode(pingEvent{Event: "ping", Time: stamp(now)})})
+		s.try(ping)
 	}
 	if stalled {
 		s.pump(ctx)

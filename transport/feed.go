@@ -25,9 +25,24 @@ type frame struct {
 	seq  doorbell.Seq
 	typ  doorbell.Type
 	data []byte
+	// What a console gets that follows this shop alone, with its cursor; nil
+	// where the log's epoch was not known.
+	alone *Message
+	epoch string
 }
 
+// newFrame is for one reader of the log.
 func newFrame(a doorbell.Alert) *frame { return &frame{seq: a.Seq, typ: a.Type, data: a.Encode()} }
+
+// newSharedFrame is for all readers of a feed.
+func newSharedFrame(a doorbell.Alert, epoch string) *frame {
+	fr := newFrame(a)
+	if fr.epoch = epoch; epoch != "" {
+		c := doorbell.Cursor{Epoch: epoch, Seqs: map[doorbell.ShopID]doorbell.Seq{a.Shop: a.Seq}}
+		fr.alone = &Message{Data: fr.data, Cursor: c.String(), Shared: &Shared{}}
+	}
+	return fr
+}
 
 // feed is one followed shop on this node.
 //

@@ -71,12 +71,16 @@ func New(o Options) *Hub {
 // Deliver takes alerts that were committed, from this node's writer or from
 // another's. It never blocks.
 func (h *Hub) Deliver(alerts []doorbell.Alert) {
-	for _, a := range alerts {
-		h.mu.Lock()
-		f := h.feeds[a.Shop]
-		h.mu.Unlock()
+	feeds := make([]*feed, len(alerts))
+	h.mu.Lock()
+	epoch := h.epoch
+	for i, a := range alerts {
+		feeds[i] = h.feeds[a.Shop]
+	}
+	h.mu.Unlock()
+	for i, f := range feeds {
 		if f != nil {
-			f.deliver(newFrame(a))
+			f.deliver(newSharedFrame(alerts[i], epoch))
 		}
 	}
 }
@@ -261,6 +265,13 @@ func (h *Hub) all() []*Session {
 		out = append(out, s)
 	}
 	return out
+}
+
+// Count is how many sessions run.
+func (h *Hub) Count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.sessions)
 }
 
 // Streams counts the sessions that run, by transport.

@@ -134,7 +134,7 @@ func (f *fakeSink) drain(s *Session) {
 		if n == 0 {
 			return
 		}
-		s.Sent(context.Background())
+		s.Sent(context.Background(), 1)
 	}
 }
 

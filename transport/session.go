@@ -87,7 +87,7 @@ func (s *Session) send(m Message) {
 	if s.over || s.sink == nil {
 		return
 	}
-	if s.Cursors {
+	if s.Cursors && m.Cursor == "" {
 		m.Cursor = s.cursor().String()
 	}
 	s.inflight++
@@ -120,15 +120,19 @@ func (s *Session) take(p *place, fr *frame) bool {
 		return false
 	}
 	p.next++
-	s.send(Message{Data: fr.data})
+	if s.Cursors && len(s.places) == 1 && fr.alone != nil && fr.epoch == s.epoch {
+		s.send(*fr.alone)
+	} else {
+		s.send(Message{Data: fr.data})
+	}
 	return true
 }
 
-// Sent says that one message has left. It may go on to read the log, so it is
+// Sent says that n messages have left. It may go on to read the log, so it is
 // called from the connection's own writer.
-func (s *Session) Sent(ctx context.Context) {
+func (s *Session) Sent(ctx context.Context, n int) {
 	s.mu.Lock()
-	s.inflight--
+	s.inflight -= n
 	due := s.inflight <= s.Window/2 && !s.pumping && s.behind() > 0
 	s.mu.Unlock()
 	if due {

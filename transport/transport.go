@@ -12,6 +12,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"doorbell/internal/doorbell"
@@ -32,6 +33,21 @@ type Message struct {
 	Event  string // empty for an alert
 	Data   []byte // one JSON object on one line; events name themselves in "event"
 	Cursor string // the cursor after it; only where Subscription.Cursors asks
+	// Shared is not nil where other consoles get the same, byte for byte.
+	Shared *Shared
+}
+
+// Shared keeps what a transport has made of a message, for all its consoles
+// that get it.
+type Shared struct {
+	once sync.Once
+	made any
+}
+
+// Once is what encode returned the first time.
+func (s *Shared) Once(encode func() any) any {
+	s.once.Do(func() { s.made = encode() })
+	return s.made
 }
 
 // Sink is one connection as its session sees it.
@@ -41,16 +57,16 @@ type Message struct {
 //     connection is over.
 //   - Close never blocks and is idempotent. It may be called under locks.
 //
-// A sink calls Session.Sent once for each message that has left.
+// A sink tells Session.Sent of the messages that have left.
 type Sink interface {
 	TrySend(m Message) bool
 	Close(r Reason)
 }
 
 // Window is how many unsent messages a session holds in its sink. It is small
-// because memory per stalled console is, and because the kernel's socket
-// buffer stands behind it.
-const Window = 16
+// because memory per console is, stalled or not, and because the kernel's socket
+// buffer stands behind it. More than are written at once would gain nothing.
+const Window = 10
 
 // Reserve is the room in a sink beyond Window: for a bye and a close frame.
 const Reserve = 4

@@ -66,12 +66,12 @@ func (f *floor) attach(w http.ResponseWriter, r *http.Request, events bool, head
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	if _, err := io.WriteString(conn, head); err != nil {
-		return
-	}
 	s := f.shop(r.URL.Query().Get("shops"))
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, err := io.WriteString(conn, head); err != nil {
+		return
+	}
 	s.events = events
 	s.consoles = append(s.consoles, conn)
 }

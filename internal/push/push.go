@@ -105,7 +105,7 @@ type Sender struct {
 }
 
 const (
-	maxQueued = 4096
+	maxQueued = 2048
 	workers   = 4
 	// gather is how long alerts wait for each other, so that who wants them is
 	// asked once for all: a read for each took a twentieth of a busy server's CPU.

@@ -22,10 +22,10 @@ type detached struct {
 }
 
 // buffers are shared: a console needs one only while it is written to.
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+var buffers = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, maxWaiting+1<<10)) }}
 
 // maxPooled keeps a buffer that once was large from staying for ever.
-const maxPooled = 16 << 10
+const maxPooled = 8 << 10
 
 // sizeRoom is where a chunk's size goes, once it is known: 8 hex digits and a
 // line end.
@@ -50,8 +50,8 @@ func (d *detached) Header() http.Header { return d.header }
 func (d *detached) open() *bytes.Buffer {
 	if d.buffer == nil {
 		b, ok := buffers.Get().(*bytes.Buffer)
-		if !ok { // New makes no other
-			b = new(bytes.Buffer)
+		if !ok {
+			panic("sse: a pool of other things")
 		}
 		d.buffer = b
 	}
@@ -135,14 +135,42 @@ func (d *detached) end(well bool) {
 // next request, if it pipelines.
 const maxInbound = 4 << 10
 
-// watch returns when the client has left, or sends what nobody asked for.
-func (d *detached) watch() {
+// reading is a context that is done when the client has left, or sends what
+// nobody asked for, or stopReading was called. r3labs has a goroutine for each
+// connection that does nothing but wait for Done: so Done reads the connection,
+// in that goroutine, and one more is not needed (3 KiB for each console).
+type reading struct{ *detached }
+
+// Deadline implements context.Context.
+func (reading) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+
+// Err implements context.Context; nobody asks.
+func (reading) Err() error { return nil }
+
+// Value implements context.Context.
+func (reading) Value(any) any { return nil }
+
+// closed is what Done returns, when it returns.
+var closed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// Done implements context.Context, but for that it blocks.
+func (r reading) Done() <-chan struct{} {
 	b := make([]byte, 16)
 	for read := 0; read < maxInbound; {
-		n, err := d.conn.Read(b)
+		n, err := r.conn.Read(b)
 		if err != nil {
-			return
+			break
 		}
 		read += n
 	}
+	return closed
+}
+
+// stopReading makes Done return.
+func (d *detached) stopReading() {
+	_ = d.conn.SetReadDeadline(time.Unix(1, 0)) // on a connection that is closed there is nothing to stop
 }

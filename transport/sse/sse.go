@@ -56,19 +56,26 @@ func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.S
 	d := t.detach(w, r)
 	if d == nil {
 		ctx, cancel := context.WithCancel(r.Context())
-		t.stream(ctx, cancel, w, s)
+		c := t.newConn(w, s, cancel)
+		c.open = func() { s.Run(lasting, c) } //nolint:contextcheck // see lasting
+		t.stream(ctx, c)
 		return false
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-	go func() {
+	c := t.newConn(d, s, d.stopReading)
+	opened, ready := make(chan struct{}), make(chan struct{})
+	c.open = func() {
+		close(opened)
+		<-ready // else the stream could leave before the session has joined
+	}
+	go func() { //nolint:contextcheck // it outlives the request
 		defer t.running.Done()
-		d.end(t.stream(ctx, cancel, d, s))
+		d.end(t.stream(reading{d}, c))
 	}()
-	go func() {
-		defer t.running.Done()
-		d.watch()
-		cancel()
-	}()
+	// Here and not in the stream's goroutine: it goes deep, and that one would
+	// keep the stack for as long as the console stays.
+	<-opened
+	s.Run(lasting, c) //nolint:contextcheck // see lasting
+	close(ready)
 	return true
 }
 
@@ -82,18 +89,28 @@ func (t *Transport) detach(w http.ResponseWriter, r *http.Request) *detached {
 	}
 	d := detach(w, r)
 	if d != nil {
-		t.running.Add(2)
+		t.running.Add(1)
 	}
 	return d
 }
 
-// stream runs one connection to its end; true when nothing went wrong with it.
-func (t *Transport) stream(ctx context.Context, cancel context.CancelFunc, out http.ResponseWriter, s *transport.Session) (well bool) {
-	defer cancel()
+// lasting is the context of what a connection asks the log for: bounded reads,
+// which need no end of their own.
+var lasting = context.Background()
+
+func (t *Transport) newConn(out http.ResponseWriter, s *transport.Session, cancel func()) *conn {
 	c := &conn{
 		transport: t, session: s, stream: strconv.FormatUint(t.ids.Add(1), 36),
-		ctx: ctx, cancel: cancel, out: out, control: http.NewResponseController(innermost(out)),
+		cancel: cancel, out: out, control: http.NewResponseController(innermost(out)),
 	}
+	_, c.ours = out.(*detached)
+	return c
+}
+
+// stream runs one connection until ctx is done; true when nothing went wrong
+// with it.
+func (t *Transport) stream(ctx context.Context, c *conn) (well bool) {
+	defer c.cancel()
 	t.server.CreateStream(c.stream)
 	// A request of our own making: r3labs takes the stream from the query and
 	// answers 400 to a Last-Event-ID that is not a number.
@@ -104,7 +121,7 @@ func (t *Transport) stream(ctx context.Context, cancel context.CancelFunc, out h
 	// ServeHTTP has returned because the stream's loop took the reader off it:
 	// only now may the stream go, else its goroutine or the handler hangs.
 	t.server.RemoveStream(c.stream)
-	s.Leave(context.WithoutCancel(ctx), 0, c.finish())
+	c.session.Leave(lasting, 0, c.finish()) //nolint:contextcheck // see lasting
 	return !c.broken()
 }
 
@@ -143,20 +160,25 @@ type conn struct {
 	transport *Transport
 	session   *transport.Session
 	stream    string
-	ctx       context.Context //nolint:containedctx // the connection's life, which no call spans
-	cancel    context.CancelFunc
+	open      func() // called once, when r3labs takes events
+	cancel    func() // ends the connection; it never blocks and may be called again
 	out       http.ResponseWriter
 	control   *http.ResponseController
 
+	ours bool // the connection is: nothing resets it when a deadline passes while it is idle
+
 	// Of the serving goroutine alone.
 	started bool
-	armed   bool
+	within  bool      // an event has been begun
+	waiting int       // bytes that were written and not flushed
+	carried int       // events in them
+	armed   time.Time // the write deadline that is set
+	failure error     // the first one: nothing is written after it
 
 	mu      sync.Mutex // guards all below
 	queued  int        // events handed to r3labs that are not written yet
 	closing bool
 	reason  transport.Reason
-	failure error
 	cut     *time.Timer
 	done    bool // the handler has returned, or will: out is not ours any more
 }
@@ -168,9 +190,7 @@ func (c *conn) TrySend(m transport.Message) bool {
 	if c.closing || c.done {
 		return false
 	}
-	// An event always has its id: r3labs writes an empty one otherwise, which
-	// resets the browser's last.
-	if !c.transport.server.TryPublish(c.stream, &sse.Event{ID: []byte(m.Cursor), Event: []byte(m.Event), Data: m.Data}) {
+	if !c.transport.server.TryPublish(c.stream, eventOf(m)) {
 		return false
 	}
 	c.queued++
@@ -228,68 +248,98 @@ func (c *conn) WriteHeader(status int) {
 	c.out.WriteHeader(status)
 }
 
+// maxWaiting bounds what waits for the next event: some ten alerts. A larger
+// write gains little, and a console that does not read holds it.
+const maxWaiting = 2 << 10
+
 // Write implements http.ResponseWriter. r3labs ignores errors: after one the
 // rest is drained.
 func (c *conn) Write(p []byte) (int, error) {
+	all := len(p)
+	if c.started && !c.within {
+		c.within = true
+		p = p[len(commentMark):]
+	}
 	if c.broken() {
-		return len(p), nil
+		return all, nil
 	}
-	if !c.armed {
-		c.armed = true
-		c.fail(c.control.SetWriteDeadline(time.Now().Add(c.transport.writeTimeout)))
+	if c.waiting == 0 {
+		c.fail(c.arm())
 	}
+	c.waiting += len(p)
 	_, err := c.out.Write(p)
 	c.fail(err)
-	return len(p), nil
+	return all, nil
+}
+
+// arm bounds the writes that come. On a connection of ours the deadline is set
+// anew when less than a timeout is left of it, for a quarter more: setting it
+// costs as much as queueing an event.
+func (c *conn) arm() error {
+	until := time.Now().Add(c.transport.writeTimeout)
+	if !c.ours {
+		return c.control.SetWriteDeadline(until)
+	}
+	if !c.armed.Before(until) {
+		return nil
+	}
+	c.armed = until.Add(c.transport.writeTimeout / 4)
+	return c.control.SetWriteDeadline(c.armed)
 }
 
 // Flush implements http.Flusher. r3labs calls it first after the reader is
-// registered and before its first event, and then once for every event.
+// registered and before its first event, and then once for every event. While
+// another one waits, what was written waits for it: they leave together.
 func (c *conn) Flush() {
 	if !c.started {
-		c.started = true
 		_, _ = c.Write([]byte(retry)) // never fails
+		c.started = true
 		c.flush()
-		c.session.Run(c.ctx, c)
+		c.open()
+		c.open = nil
+		return
+	}
+	c.within = false
+	c.carried++
+	c.mu.Lock()
+	c.queued--
+	more := c.queued > 0
+	c.mu.Unlock()
+	if more && c.waiting < maxWaiting {
 		return
 	}
 	c.flush()
+	n := c.carried
+	c.carried = 0
 	c.mu.Lock()
-	c.queued--
 	if c.closing && c.queued == 0 {
 		c.cancel()
 	}
 	c.mu.Unlock()
 	if !c.broken() {
-		c.session.Sent(c.ctx)
+		c.session.Sent(lasting, n)
 	}
 }
 
 func (c *conn) flush() {
+	c.waiting = 0
 	if c.broken() {
 		return
 	}
 	c.fail(c.control.Flush())
-	if c.armed {
-		c.armed = false
+	if !c.ours {
 		// HTTP/2 resets a stream whose deadline passes while it is idle.
 		c.fail(c.control.SetWriteDeadline(time.Time{}))
 	}
 }
 
-func (c *conn) broken() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.failure != nil
-}
+func (c *conn) broken() bool { return c.failure != nil }
 
 // fail notes the first error and ends the connection.
 func (c *conn) fail(err error) {
 	if err == nil || errors.Is(err, http.ErrNotSupported) {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.failure == nil {
 		c.failure = err
 		c.cancel()

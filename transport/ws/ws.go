@@ -2,9 +2,9 @@
 //
 // melody is a good frame writer and no delivery system: its Write returns nil
 // for messages that it drops, and its Close goes through the same full buffer.
-// So a session never has more under way than the buffer holds, learns of each
-// message that left by HandleSentMessage, and a connection that does not end in
-// time is cut below melody.
+// So a session never has more under way than the buffer holds, learns beneath
+// melody which messages have left, and a connection that does not end in time
+// is cut there too.
 package ws
 
 import (
@@ -64,13 +64,12 @@ func (t *Transport) melody(heartbeat time.Duration) *melody.Melody {
 	m.Config.PingPeriod = heartbeat
 	m.Config.PongWait = 2*heartbeat + pongSlack
 	m.Upgrader.Subprotocols = []string{Subprotocol}
-	m.Upgrader.ReadBufferSize = 512
+	m.Upgrader.ReadBufferSize = 128 // for pings, pongs and closes: clients say little
 	m.Upgrader.WriteBufferSize = 1024
 	m.Upgrader.WriteBufferPool = &sync.Pool{}
 	m.Upgrader.HandshakeTimeout = 5 * time.Second
 	m.HandleConnect(func(s *melody.Session) { connOf(s).connected(s) })
 	m.HandleDisconnect(func(s *melody.Session) { connOf(s).disconnected() })
-	m.HandleSentMessage(func(s *melody.Session, _ []byte) { connOf(s).sent() })
 	m.HandleMessage(func(s *melody.Session, msg []byte) { connOf(s).message(msg) })
 	m.HandleMessageBinary(func(s *melody.Session, _ []byte) {
 		connOf(s).end(websocket.CloseUnsupportedData, "text frames only")
@@ -92,12 +91,12 @@ func connOf(s *melody.Session) *conn {
 // of its own (detached: 15.6 KiB a console instead of 29.5). On an error the
 // answer has been written, but for ErrDraining. The Origin has been checked.
 func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.Session) error {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-	c := &conn{session: s, ctx: ctx, cancel: cancel, up: make(chan struct{})}
+	up, ready := make(chan struct{}), make(chan struct{})
+	c := &conn{session: s, up: up, ready: ready}
+	c.line.timeout = t.writeTimeout
 	t.mu.Lock()
 	if t.down {
 		t.mu.Unlock()
-		cancel()
 		return transport.ErrDraining
 	}
 	t.running.Add(1)
@@ -107,16 +106,16 @@ func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.S
 	refused := make(chan error, 1)
 	go func() {
 		defer t.running.Done()
-		refused <- m.HandleRequestWithKeys(w, r, map[string]any{connKey: c})
+		refused <- m.HandleRequestWithKeys(hijacker{w, &c.line}, r, map[string]any{connKey: c})
 	}()
 	select {
-	case <-c.up:
+	case <-up:
+		// Here and not in connected: it goes deep, and melody's goroutine would
+		// keep the stack for as long as the console stays.
+		s.Run(context.WithoutCancel(r.Context()), c)
+		close(ready)
 		return nil
-	case err := <-refused:
-		cancel()
-		if err == nil { // up and gone before this select looked
-			return nil
-		}
+	case err := <-refused: // never of one that is up: that waits for ready
 		return fmt.Errorf("upgrade: %w", err)
 	}
 }
@@ -156,15 +155,20 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 	}
 }
 
+// lasting is the context of what a connection asks the log for: bounded reads,
+// which need no end of their own. One that ends with the connection would hold
+// on to net/http's, 0.8 KiB for each console.
+var lasting = context.Background()
+
 // conn is a session's sink.
 type conn struct {
 	session *transport.Session
-	ctx     context.Context //nolint:containedctx // the connection's life, which no call spans
-	cancel  context.CancelFunc
 	up      chan struct{} // closed when connected
+	ready   chan struct{} // closed when the session runs
 
 	melody *melody.Session
 	raw    *websocket.Conn
+	line   line
 
 	mu     sync.Mutex // guards all below
 	ending bool
@@ -176,17 +180,20 @@ type conn struct {
 	cut    *time.Timer
 }
 
-// connected runs before melody's write pump, which takes what is queued here.
+// connected runs before melody's write pump, which takes what Serve queues
+// meanwhile.
 func (c *conn) connected(s *melody.Session) {
 	c.melody, c.raw = s, s.WebsocketConnection()
 	s.Request = nil // melody would hold it as long as the session
 	c.raw.SetCloseHandler(c.left)
-	c.session.Run(c.ctx, c)
-	close(c.up)
+	c.line.left, c.line.sent = c.taken, c.sent
+	up, ready := c.up, c.ready
+	c.up, c.ready = nil, nil // done with: not to be kept for every console
+	close(up)
+	<-ready
 }
 
 func (c *conn) disconnected() {
-	c.cancel()
 	c.mu.Lock()
 	if c.cut != nil {
 		c.cut.Stop()
@@ -196,7 +203,7 @@ func (c *conn) disconnected() {
 	if code == 0 {
 		code, reason = websocket.CloseAbnormalClosure, "connection lost"
 	}
-	c.session.Leave(context.WithoutCancel(c.ctx), code, reason)
+	c.session.Leave(lasting, code, reason)
 }
 
 // TrySend implements transport.Sink. melody's Write returns nil for a message
@@ -213,16 +220,24 @@ func (c *conn) TrySend(m transport.Message) bool {
 	return !c.full
 }
 
-// sent runs in melody's writer.
-func (c *conn) sent() {
+// taken counts a message off melody's queue. TrySend counts it after it was
+// queued, so what is counted is there: another one follows.
+func (c *conn) taken() (more bool) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.queued--
-	if c.queued == 0 && c.empty != nil {
+	return c.queued > 0
+}
+
+// sent runs in melody's writer.
+func (c *conn) sent(n int) {
+	c.mu.Lock()
+	if c.queued <= 0 && c.empty != nil {
 		close(c.empty)
 		c.empty = nil
 	}
 	c.mu.Unlock()
-	c.session.Sent(c.ctx)
+	c.session.Sent(lasting, n)
 }
 
 // left answers the client's close, behind the answers to what it sent before:
@@ -301,5 +316,5 @@ func (c *conn) message(msg []byte) {
 		c.end(websocket.CloseInvalidFramePayloadData, "text is not UTF-8")
 		return
 	}
-	c.session.Received(c.ctx, string(msg))
+	c.session.Received(lasting, string(msg))
 }
