@@ -14,7 +14,7 @@ import (
 // Alerts implements doorbell.Store.
 func (s *Store) Alerts(ctx context.Context, q doorbell.AlertQuery) (page doorbell.AlertPage, err error) {
 	err = s.snapshot(ctx, func(tx snapshot) error {
-		epoch, at, err := s.positions(ctx, tx, []doorbell.ShopID{q.Shop})
+		epoch, at, err := positions(ctx, tx, []doorbell.ShopID{q.Shop})
 		if err != nil {
 			return err
 		}
