@@ -78,9 +78,9 @@ func (h *Hub) Deliver(alerts []doorbell.Alert) {
 		feeds[i] = h.feeds[a.Shop]
 	}
 	h.mu.Unlock()
-	for i, f := range feeds {
-		if f != nil {
-			f.deliver(newSharedFrame(alerts[i], epoch))
+	for i, a := range alerts {
+		if f := feeds[i]; f != nil {
+			f.deliver(newSharedFrame(a, epoch))
 		}
 	}
 }
