@@ -149,7 +149,10 @@ func (s *Service) RaiseAlert(ctx context.Context, r Raise, key Key) (alert Alert
 	if err := r.Check(); err != nil {
 		return Alert{}, false, err
 	}
-	hash := bodyHash(r)
+	hash := ""
+	if key.Value != "" {
+		hash = bodyHash(r)
+	}
 	err = s.store.Write(ctx, func(tx Tx) error {
 		created = false
 		if key.Value != "" {

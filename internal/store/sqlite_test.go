@@ -343,6 +343,7 @@ func TestQueryPlans(t *testing.T) {
 		`select count(*) from alerts where shop_id = 1 and source = 'order' and order_id = 7 and ringing = 1`:                                                                  "alerts_order (shop_id=? AND source=? AND order_id=?",
 		`select ` + alertColumns + `, ringing from alerts where shop_id = 1 and ringing = 1 and seq < 9 order by seq desc limit 50`:                                            "alerts_ringing (shop_id=? AND seq<?)",
 		`select ` + alertColumns + ` from alerts where shop_id = 1 and seq > 5 order by seq limit 64`:                                                                          "PRIMARY KEY (shop_id=? AND seq>?)",
+		`select h.shop_id, h.last_seq, (select min(a.seq) from alerts a where a.shop_id = h.shop_id) from shop_heads h where h.shop_id in (1, 2)`:                              "h USING INTEGER PRIMARY KEY (rowid=?)",
 		`select min(a.seq) from alerts a where a.shop_id = 1`:                                                                                                                  "(shop_id=?)",
 		`select ` + orderColumns + ` from orders where number = 'x'`:                                                                                                           "sqlite_autoindex_orders_1 (number=?)",
 		`select ` + callbackColumns + ` from inbox where number = 'x' and verdict = 'y' order by kind, first_at`:                                                               "inbox_number (number=?)",

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Measures what docs/performance.md shows and draws its plots: half an hour on
+# two cores. Nothing else should run meanwhile. Needs Go and gnuplot.
+#
+#   tools/performance.sh [table|consoles|shops|log|plots]...   (default: all)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+data=docs/performance images=docs/images
+mkdir -p "$data"
+bin=$(mktemp -d)
+trap 'rm -rf "$bin"' EXIT
+go build -trimpath -o "$bin/doorbell" .
+bench() { "$bin/doorbell" bench "$@"; }
+
+machine() {
+	{
+		echo "date       $(date -u +%F)"
+		echo "commit     $(git rev-parse --short HEAD)$(git diff --quiet HEAD -- . ':!docs' || echo ' and changes')"
+		echo "processor  $(awk -F': *' '/model name/ {print $2; exit}' /proc/cpuinfo), $(nproc) cores"
+		echo "memory     $(awk '/MemTotal/ {printf "%.0f GiB", $2/1048576}' /proc/meminfo)"
+		echo "kernel     $(uname -sr)"
+		echo "go         $(go env GOVERSION)"
+	} >"$data/machine.txt"
+}
+
+# The table: every scenario five times, the floor in each run.
+table() {
+	rm -f "$data/table.jsonl"
+	bench --runs "${RUNS:-5}" --json "$data/table.jsonl" | tee "$data/table.txt"
+}
+
+# The same 20,000 deliveries a second to ever more consoles, and the memory.
+consoles() {
+	rm -f "$data/consoles.jsonl"
+	for n in 100 300 1000 3000 10000 15000; do
+		bench --scenario fanout --consoles $n --rate $((20000 / n)) --duration 5s --runs 3 --json "$data/consoles.jsonl" >/dev/null
+		bench --scenario idle --consoles $n --runs 3 --json "$data/consoles.jsonl" >/dev/null
+	done
+}
+
+# One console in each of ever more shops; and one shop beside ever more others.
+shops() {
+	rm -f "$data/shops.jsonl"
+	for n in 1 10 100 1000 10000; do
+		bench --scenario shops --transport ws --shops $n --consoles $n --duration 4s --runs 3 --json "$data/shops.jsonl" >/dev/null
+	done
+	for n in 200 1000 3000 10000; do
+		bench --scenario others --transport ws --consoles $n --duration 5s --runs 3 --json "$data/shops.jsonl" >/dev/null
+	done
+}
+
+# Logs of 10^4 to 10^7 alerts.
+log() {
+	DOORBELL_BENCH_LOG=${DOORBELL_BENCH_LOG:-10000000} go test ./internal/store -run '^$' -bench Growth -benchtime 300ms -count 3 -timeout 1h >"$data/log.txt"
+}
+
+# rows FILE SCENARIO TRANSPORT FIGURE COLUMN [NTH]: column, then the figure's
+# least, median and most over the runs; of figures that come twice in a run, the
+# NTH.
+rows() {
+	jq -rs --arg s "$2" --arg t "$3" --arg f "$4" --arg c "$5" --argjson nth "${6:-0}" '
+		map(select(.scenario == $s and .transport == $t and .figure == $f))
+		| group_by(.[$c])[]
+		| (if $nth == 0 then . else (group_by(.run) | map(.[$nth - 1])) end) as $runs
+		| ($runs | map(.value) | sort) as $v
+		| [$runs[0][$c], $v[0], $v[(($v | length) - 1) / 2 | floor], $v[-1]] | @tsv' "$1"
+}
+
+plots() {
+	local tmp=$bin
+	for t in ws sse; do
+		rows "$data/consoles.jsonl" fanout $t server_cpu_per_delivery consoles >"$tmp/cpu.$t"
+		rows "$data/consoles.jsonl" fanout $t latency_p99 consoles >"$tmp/p99.$t"
+		rows "$data/consoles.jsonl" idle $t memory consoles >"$tmp/memory.$t"
+	done
+	jq -rs 'map(select(.scenario == "fanout" and .transport == "ws" and .figure == "server_cpu_per_delivery")) | group_by(.consoles)[]
+		| (map(.floor) | sort) as $v | [.[0].consoles, $v[0], $v[(($v | length) - 1) / 2 | floor], $v[-1]] | @tsv' "$data/consoles.jsonl" >"$tmp/cpu.floor"
+	rows "$data/shops.jsonl" shops ws server_cpu_per_1000_alerts shops >"$tmp/shops"
+	rows "$data/shops.jsonl" others ws server_cpu_per_delivery consoles >"$tmp/others"
+	for q in resume where open history append accept; do
+		awk -v q="$q" '$1 ~ "/" q "-" { split($1, p, /[=\/]/); n = p[3]; v[n] = v[n] " " $3 / 1000 }
+			END { for (n in v) { m = split(v[n], a, " "); asort(a); print n, a[1], a[int((m + 1) / 2)], a[m] } }' "$data/log.txt" | sort -n >"$tmp/log.$q"
+	done
+	gnuplot -e "dir='$tmp'; out='$images'" tools/performance.gp
+}
+
+machine
+for part in "${@:-table}"; do "$part"; done
+[ $# -gt 0 ] || { consoles; shops; log; plots; }
