@@ -7,7 +7,7 @@ LINT := $(GO) tool -modfile=tools/go.mod golangci-lint
 # a C compiler for the race detector.
 PACKAGES := chromium nginx-light haproxy fonts-noto-cjk curl gcc libc6-dev nodejs npm
 
-.PHONY: test long deps check vet lint race days fuzz web fmt build clean
+.PHONY: test long deps check vet lint race days fuzz web fmt build bench clean
 
 # What a test had to leave out stands in this file; go test alone keeps it quiet.
 export DOORBELL_TEST_REPORT := $(CURDIR)/test-report.out
@@ -89,6 +89,10 @@ fmt:
 
 build:
 	$(GO) build -trimpath -o doorbell .
+
+# What the server costs, as ratios to a floor of the same run: half an hour.
+bench: build
+	./doorbell bench --runs 5
 
 clean:
 	rm -rf doorbell e2e/shots tools/web/node_modules

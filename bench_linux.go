@@ -228,6 +228,7 @@ func (b *benchRun) child(ctx context.Context, dir, setting string) (*process, er
 		}
 		p.cmd.Stderr = p.log
 	}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // none is left behind by a bench that was killed
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	if err := p.cmd.Start(); err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -79,9 +80,12 @@ const consolesOfBench = 100
 
 // BenchmarkDeliver is an alert from the hub to 100 consoles' sockets, each time
 // until all have it. floor is the same bytes by one write for each, and nothing
-// else: read the others as ratios to it.
+// else: read the others as ratios to it. none is the hub with a channel and a
+// goroutine for each console, and no library: what is above it is melody's and
+// r3labs' share.
 func BenchmarkDeliver(b *testing.B) {
 	b.Run("floor", benchFloor)
+	b.Run("none", benchNoLibrary)
 	b.Run("ws", func(b *testing.B) {
 		benchDeliver(b, "GET /ws?shops=1 HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
 			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: doorbell.v1\r\n")
@@ -89,14 +93,16 @@ func BenchmarkDeliver(b *testing.B) {
 	b.Run("sse", func(b *testing.B) { benchDeliver(b, "GET /events?shops=1 HTTP/1.1\r\n") })
 }
 
-func benchFloor(b *testing.B) {
+// sockets are consoles that ask for nothing, and the server's ends of their
+// connections.
+func sockets(b *testing.B) (received *tally, consoles []net.Conn) {
+	b.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = ln.Close() })
-	received := listeners(b, ln.Addr().String(), "x", consolesOfBench)
-	var consoles []net.Conn
+	received = listeners(b, ln.Addr().String(), "x", consolesOfBench)
 	for range consolesOfBench {
 		c, err := ln.Accept()
 		if err != nil {
@@ -105,9 +111,97 @@ func benchFloor(b *testing.B) {
 		consoles = append(consoles, c)
 		b.Cleanup(func() { _ = c.Close() })
 	}
-	frame := []byte(strings.Repeat("x", 200) + "}")
+	return received, consoles
+}
+
+// perDelivery reports the time, and the CPU of the consoles as well.
+func perDelivery(b *testing.B) (report func()) {
+	b.Helper()
+	before := cpuTime(b)
 	b.ReportAllocs()
+	return func() {
+		n := float64(b.N) * consolesOfBench
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/n, "ns/delivery")
+		b.ReportMetric(float64(cpuTime(b)-before)/n, "cpu-ns/delivery")
+	}
+}
+
+func cpuTime(b *testing.B) int64 {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
+}
+
+// plainSink is a sink as one would write it without a library.
+type plainSink struct {
+	conn  net.Conn
+	queue chan transport.Message
+}
+
+func (s *plainSink) TrySend(m transport.Message) bool {
+	select {
+	case s.queue <- m:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *plainSink) Close(transport.Reason) { close(s.queue) }
+
+func (s *plainSink) run(ctx context.Context, session *transport.Session) {
+	for m := range s.queue {
+		frame := append([]byte{0x81, 126, byte(len(m.Data) >> 8), byte(len(m.Data))}, m.Data...)
+		if _, err := s.conn.Write(frame); err == nil {
+			session.Sent(ctx, 1)
+		}
+	}
+	session.Leave(ctx, 0, "over")
+}
+
+func benchNoLibrary(b *testing.B) {
+	received, consoles := sockets(b)
+	hub := transport.New(transport.Options{Log: emptyLog{}, Logger: slog.New(slog.DiscardHandler), Heartbeat: time.Minute})
+	b.Cleanup(func() {
+		if err := hub.Shutdown(context.Background()); err != nil {
+			b.Error(err)
+		}
+	})
+	for _, c := range consoles {
+		session, err := hub.Open(b.Context(), transport.Subscription{Transport: transport.WebSocket, Shops: []doorbell.ShopID{1}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		s := &plainSink{conn: c, queue: make(chan transport.Message, transport.Window+transport.Reserve)}
+		session.Run(b.Context(), s)
+		go s.run(context.Background(), session)
+	}
+	<-received.reached
+	benchHub(b, hub, received)
+}
+
+// benchHub delivers to the consoles of hub, which have said hello.
+func benchHub(b *testing.B, hub *transport.Hub, received *tally) {
+	b.Helper()
+	a := doorbell.Alert{Type: doorbell.NewOrder, Shop: 1, OrderID: 1, Number: "1001", Content: strings.Repeat("x", 60), Source: doorbell.FromOrder, Time: time.Now()}
+	report := perDelivery(b)
+	for b.Loop() {
+		a.Seq++
+		received.expect(consolesOfBench)
+		hub.Deliver([]doorbell.Alert{a})
+		<-received.reached
+	}
+	report()
+}
+
+func benchFloor(b *testing.B) {
+	received, consoles := sockets(b)
+	frame := []byte(strings.Repeat("x", 200) + "}")
 	received.expect(-consolesOfBench) // no hellos
+	report := perDelivery(b)
 	for b.Loop() {
 		received.expect(consolesOfBench)
 		for _, c := range consoles {
@@ -117,7 +211,7 @@ func benchFloor(b *testing.B) {
 		}
 		<-received.reached
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/consolesOfBench, "ns/delivery")
+	report()
 }
 
 func benchDeliver(b *testing.B, head string) {
@@ -132,15 +226,7 @@ func benchDeliver(b *testing.B, head string) {
 	request := head + "Host: " + addr + "\r\nAuthorization: Bearer " + s.token(doorbell.RoleConsole, "bench", 1) + "\r\n\r\n"
 	received := listeners(b, addr, request, consolesOfBench)
 	<-received.reached
-	a := doorbell.Alert{Type: doorbell.NewOrder, Shop: 1, OrderID: 1, Number: "1001", Content: strings.Repeat("x", 60), Source: doorbell.FromOrder, Time: time.Now()}
-	b.ReportAllocs()
-	for b.Loop() {
-		a.Seq++
-		received.expect(consolesOfBench)
-		hub.Deliver([]doorbell.Alert{a})
-		<-received.reached
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/consolesOfBench, "ns/delivery")
+	benchHub(b, hub, received)
 }
 
 // BenchmarkRaise is an alert through the whole server, router and token to the

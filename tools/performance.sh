@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures what docs/performance.md shows and draws its plots: half an hour on
-# two cores. Nothing else should run meanwhile. Needs Go and gnuplot.
+# two cores. Nothing else should run meanwhile. Needs Go, jq and gnuplot.
 #
 #   tools/performance.sh [table|consoles|shops|log|plots]...   (default: all)
 set -euo pipefail
@@ -54,16 +54,16 @@ log() {
 	DOORBELL_BENCH_LOG=${DOORBELL_BENCH_LOG:-10000000} go test ./internal/store -run '^$' -bench Growth -benchtime 300ms -count 3 -timeout 1h >"$data/log.txt"
 }
 
-# rows FILE SCENARIO TRANSPORT FIGURE COLUMN [NTH]: column, then the figure's
-# least, median and most over the runs; of figures that come twice in a run, the
-# NTH.
+# spread turns lines of "x value" into "x least median most".
+spread() {
+	sort -k1,1n -k2,2n | awk '{ v[$1] = v[$1] " " $2; n[$1]++ }
+		END { for (x in v) { split(v[x], a, " "); print x, a[1], a[int((n[x] + 1) / 2)], a[n[x]] } }' | sort -n
+}
+
+# rows FILE SCENARIO TRANSPORT FIGURE COLUMN [value|floor]
 rows() {
-	jq -rs --arg s "$2" --arg t "$3" --arg f "$4" --arg c "$5" --argjson nth "${6:-0}" '
-		map(select(.scenario == $s and .transport == $t and .figure == $f))
-		| group_by(.[$c])[]
-		| (if $nth == 0 then . else (group_by(.run) | map(.[$nth - 1])) end) as $runs
-		| ($runs | map(.value) | sort) as $v
-		| [$runs[0][$c], $v[0], $v[(($v | length) - 1) / 2 | floor], $v[-1]] | @tsv' "$1"
+	jq -r --arg s "$2" --arg t "$3" --arg f "$4" --arg c "$5" --arg v "${6:-value}" \
+		'select(.scenario == $s and .transport == $t and .figure == $f) | "\(.[$c]) \(.[$v])"' "$1" | spread
 }
 
 plots() {
@@ -73,13 +73,11 @@ plots() {
 		rows "$data/consoles.jsonl" fanout $t latency_p99 consoles >"$tmp/p99.$t"
 		rows "$data/consoles.jsonl" idle $t memory consoles >"$tmp/memory.$t"
 	done
-	jq -rs 'map(select(.scenario == "fanout" and .transport == "ws" and .figure == "server_cpu_per_delivery")) | group_by(.consoles)[]
-		| (map(.floor) | sort) as $v | [.[0].consoles, $v[0], $v[(($v | length) - 1) / 2 | floor], $v[-1]] | @tsv' "$data/consoles.jsonl" >"$tmp/cpu.floor"
+	rows "$data/consoles.jsonl" fanout ws server_cpu_per_delivery consoles floor >"$tmp/cpu.floor"
 	rows "$data/shops.jsonl" shops ws server_cpu_per_1000_alerts shops >"$tmp/shops"
 	rows "$data/shops.jsonl" others ws server_cpu_per_delivery consoles >"$tmp/others"
 	for q in resume where open history append accept; do
-		awk -v q="$q" '$1 ~ "/" q "-" { split($1, p, /[=\/]/); n = p[3]; v[n] = v[n] " " $3 / 1000 }
-			END { for (n in v) { m = split(v[n], a, " "); asort(a); print n, a[1], a[int((m + 1) / 2)], a[m] } }' "$data/log.txt" | sort -n >"$tmp/log.$q"
+		awk -v q="$q" '$1 ~ "/" q "-" { split($1, p, /[=\/]/); print p[3], $3 / 1000 }' "$data/log.txt" | spread >"$tmp/log.$q"
 	done
 	gnuplot -e "dir='$tmp'; out='$images'" tools/performance.gp
 }

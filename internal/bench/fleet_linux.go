@@ -37,7 +37,9 @@ type fleet struct {
 	members []*console
 	byFD    map[int32]*console
 	latency histogram
+	behind  histogram   // the first console that had the same alert
 	sentAt  []time.Time // by an alert's number, from base on
+	firstAt []time.Time // when the first console had it
 	base    int64
 	wrong   faults
 }

@@ -125,7 +125,12 @@ func (f *fleet) message(c *console, m []byte) {
 		c.next = seq + 1
 	}
 	if i := order - f.base; i >= 0 && i < int64(len(f.sentAt)) {
-		f.latency.add(time.Since(f.sentAt[i]))
+		now := time.Now()
+		if f.firstAt[i].IsZero() {
+			f.firstAt[i] = now
+		}
+		f.latency.add(now.Sub(f.sentAt[i]))
+		f.behind.add(now.Sub(f.firstAt[i]))
 	}
 	f.received.Add(1)
 }
@@ -173,6 +178,7 @@ func (f *fleet) number(n int) int64 {
 	defer f.mu.Unlock()
 	from := f.base + int64(len(f.sentAt))
 	f.sentAt = append(f.sentAt, make([]time.Time, n)...)
+	f.firstAt = append(f.firstAt, make([]time.Time, n)...)
 	return from
 }
 
@@ -188,12 +194,15 @@ func (f *fleet) resetLatency() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.latency.reset()
+	f.behind.reset()
 }
 
-func (f *fleet) latencyAt(q float64) time.Duration {
+// latencyAt is how long an alert took to a console from when it was sent, and
+// from when the first console of the shop had it.
+func (f *fleet) latencyAt(q float64) (whole, behind time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.latency.quantile(q)
+	return f.latency.quantile(q), f.behind.quantile(q)
 }
 
 // faultsOf tells what was wrong, where so many deliveries were due.

@@ -130,6 +130,9 @@ type load struct {
 	window int
 	blind  bool // the consoles are away: their alerts do not count as under way
 	sent   atomic.Int64
+
+	mu    sync.Mutex // guards what follows
+	calls histogram  // how long each alert's answer took
 }
 
 func (s *site) newLoad(window int) *load { return &load{site: s, shops: s.shops, window: window} }
@@ -187,11 +190,15 @@ func (l *load) send(ctx context.Context, callers, n int, due func(int) error) er
 	return s.call(ctx, callers, n, due, func(c *caller, i int) error {
 		shop := firstShop + (first+int64(i))%int64(l.shops)
 		body := appendAlert(nil, shop, from+int64(i))
-		s.fleet.left(from+int64(i), time.Now())
+		began := time.Now()
+		s.fleet.left(from+int64(i), began)
 		if err := c.post(path, header, body); err != nil {
 			return err
 		}
 		l.sent.Add(1)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.calls.add(time.Since(began))
 		return nil
 	})
 }

@@ -2,7 +2,7 @@
 //
 // r3labs/sse stalls a stream for all its readers when one stalls, keeps every
 // event for ever when it replays, has no deadline, no heartbeat and ignores
-// write errors. So each connection is a stream of its own, of 20 events, that
+// write errors. So each connection is a stream of its own, a few events long, that
 // the session feeds; the ResponseWriter is wrapped; and a connection ends only
 // by its context.
 package sse

@@ -50,13 +50,19 @@ func (l *line) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// arm sets the deadline when the one that is set is nearer than the timeout:
-// a stuck write ends after one timeout, and a quarter more at most.
+// arm sets the deadline anew when less than the timeout is left of the one that
+// is set, for a quarter more: a stuck write ends after one timeout, and a quarter
+// more at most. One that wants less gets it.
 func (l *line) arm() error {
-	if !l.armed.Before(l.wanted) {
+	slack := l.timeout / 4
+	switch {
+	case l.armed.Before(l.wanted):
+		l.armed = l.wanted.Add(slack)
+	case l.armed.After(l.wanted.Add(slack)):
+		l.armed = l.wanted
+	default:
 		return nil
 	}
-	l.armed = l.wanted.Add(l.timeout / 4)
 	return l.Conn.SetWriteDeadline(l.armed)
 }
 

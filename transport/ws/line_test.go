@@ -1,0 +1,167 @@
+package ws
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// server is a frame as a server writes it.
+func server(opcode int, payload []byte) []byte {
+	head := []byte{0x80 | byte(opcode), byte(len(payload))}
+	if len(payload) > 125 {
+		head = []byte{0x80 | byte(opcode), 126, byte(len(payload) >> 8), byte(len(payload))}
+	}
+	return append(head, payload...)
+}
+
+func text(s string) []byte { return server(websocket.TextMessage, []byte(s)) }
+
+// recorder notes each write by itself.
+type recorder struct {
+	net.Conn
+	writes [][]byte
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.writes = append(r.writes, bytes.Clone(p))
+	return len(p), nil
+}
+
+func (r *recorder) SetWriteDeadline(time.Time) error { return nil }
+
+// TestWaitingMessagesLeaveTogether: what is held leaves in order with the last
+// one that waits, or with whatever else is written, and is counted then.
+func TestWaitingMessagesLeaveTogether(t *testing.T) {
+	long := slices.Repeat([]byte("x"), 3000)
+	for _, c := range []struct {
+		name   string
+		frames [][]byte
+		follow []bool // of each text: whether another one waits
+		writes [][]byte
+		sent   []int
+	}{
+		{"one by itself", [][]byte{text("a")}, []bool{false}, [][]byte{text("a")}, []int{1}},
+		{
+			"three that wait",
+			[][]byte{text("a"), text("b"), text("c")},
+			[]bool{true, true, false},
+			[][]byte{slices.Concat(text("a"), text("b"), text("c"))},
+			[]int{3},
+		},
+		{
+			"a ping between",
+			[][]byte{text("a"), server(websocket.PingMessage, nil), text("b")},
+			[]bool{true, false},
+			[][]byte{slices.Concat(text("a"), server(websocket.PingMessage, nil)), text("b")},
+			[]int{1, 1},
+		},
+		{
+			"a close behind",
+			[][]byte{text("a"), server(websocket.CloseMessage, []byte{3, 232})},
+			[]bool{true},
+			[][]byte{slices.Concat(text("a"), server(websocket.CloseMessage, []byte{3, 232}))},
+			[]int{1},
+		},
+		{
+			"a long one behind",
+			[][]byte{text("a"), server(websocket.TextMessage, long)},
+			[]bool{true, false},
+			[][]byte{text("a"), server(websocket.TextMessage, long)},
+			[]int{2},
+		},
+		{
+			"a frame in two writes",
+			[][]byte{text("abcd")[:3], text("abcd")[3:]},
+			[]bool{false},
+			[][]byte{text("abcd")},
+			[]int{1},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var sent []int
+			follow := c.follow
+			r := &recorder{}
+			l := &line{Conn: r, timeout: time.Second, sent: func(n int) { sent = append(sent, n) }, left: func() bool {
+				more := follow[0]
+				follow = follow[1:]
+				return more
+			}}
+			for _, f := range c.frames {
+				if n, err := l.Write(f); n != len(f) || err != nil {
+					t.Fatalf("Write: %d, %v", n, err)
+				}
+			}
+			if !slices.EqualFunc(r.writes, c.writes, bytes.Equal) {
+				t.Errorf("writes %q\nwant   %q", r.writes, c.writes)
+			}
+			if !slices.Equal(sent, c.sent) || len(follow) > 0 {
+				t.Errorf("told of %v sent, want %v", sent, c.sent)
+			}
+		})
+	}
+}
+
+// TestManyThatWaitAreBounded: a console that does not read holds little.
+func TestManyThatWaitAreBounded(t *testing.T) {
+	r := &recorder{}
+	l := &line{Conn: r, timeout: time.Second, sent: func(int) {}, left: func() bool { return true }}
+	message := text(string(slices.Repeat([]byte("x"), 100)))
+	for range 1000 {
+		if _, err := l.Write(message); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, w := range r.writes {
+		if len(w) > maxHeld+len(message) {
+			t.Fatalf("a write of %d bytes, want at most %d", len(w), maxHeld+len(message))
+		}
+	}
+	if written := len(bytes.Join(r.writes, nil)); 1000*len(message)-written > maxHeld {
+		t.Errorf("%d bytes are held, want at most %d", 1000*len(message)-written, maxHeld)
+	}
+}
+
+// TestDeadlines: a write that makes no progress ends after the timeout and a
+// quarter more at most, and one that wants less after that.
+func TestDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		l := &line{Conn: near, timeout: 8 * time.Second, sent: func(int) {}, left: func() bool { return false }}
+		write := func(within time.Duration) (time.Duration, error) {
+			start := time.Now()
+			if err := l.SetWriteDeadline(start.Add(within)); err != nil {
+				t.Fatal(err)
+			}
+			_, err := l.Write(text("a"))
+			return time.Since(start), err
+		}
+		var reading sync.WaitGroup
+		reading.Go(func() { _, _ = io.ReadFull(far, make([]byte, 3)) })
+		if _, err := write(l.timeout); err != nil {
+			t.Fatal(err)
+		}
+		reading.Wait()
+		if took, err := write(100 * time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) || took != 100*time.Millisecond {
+			t.Errorf("in a hurry: %v after %v, want a timeout after 100ms", err, took)
+		}
+		time.Sleep(time.Second)
+		if took, err := write(l.timeout); !errors.Is(err, os.ErrDeadlineExceeded) || took < l.timeout || took > l.timeout*5/4 {
+			t.Errorf("%v after %v, want a timeout after 8 to 10 s", err, took)
+		}
+		_ = near.Close()
+		_ = far.Close()
+	})
+}
