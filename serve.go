@@ -50,7 +50,6 @@ func serve(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	boundGarbage()
 	log := newLogger(os.Stderr)
 	for _, name := range cfg.Unknown {
 		log.WarnContext(ctx, "unknown variable ignored", "name", name)

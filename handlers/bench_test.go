@@ -229,6 +229,44 @@ func benchDeliver(b *testing.B, head string) {
 	benchHub(b, hub, received)
 }
 
+// BenchmarkPoll is a long poll that finds ten alerts: a console's whole life on
+// that transport is a row of these.
+func BenchmarkPoll(b *testing.B) {
+	s := newServer(b)
+	for i := range 10 {
+		s.raise(1, doorbell.NewOrder, int64(i+1), "")
+	}
+	token := s.token(doorbell.RoleConsole, "bench", 1)
+	client := &http.Client{}
+	b.Cleanup(client.CloseIdleConnections)
+	b.ReportAllocs()
+	for b.Loop() {
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.url+"poll?shops=1&after=0", nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		if text := answerTo(b, client, req); bytes.Count(text, []byte(`"seq":`)) != 10 {
+			b.Fatalf("%s", text)
+		}
+	}
+}
+
+// answerTo is the body of a 2xx.
+func answerTo(b *testing.B, client *http.Client, req *http.Request) []byte {
+	b.Helper()
+	res, err := client.Do(req)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // read
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode/100 != 2 {
+		b.Fatal(res.Status, err)
+	}
+	return text
+}
+
 // BenchmarkRaise is an alert through the whole server, router and token to the
 // commit, by one caller.
 func BenchmarkRaise(b *testing.B) {
@@ -243,14 +281,6 @@ func BenchmarkRaise(b *testing.B) {
 			b.Fatal(err)
 		}
 		req.Header.Set("Authorization", "Bearer "+token)
-		res, err := client.Do(req)
-		if err != nil {
-			b.Fatal(err)
-		}
-		_, _ = io.Copy(io.Discard, res.Body)
-		_ = res.Body.Close()
-		if res.StatusCode != http.StatusCreated {
-			b.Fatal(res.Status)
-		}
+		answerTo(b, client, req)
 	}
 }

@@ -2,7 +2,7 @@
 # Measures what docs/performance.md shows and draws its plots: half an hour on
 # two cores. Nothing else should run meanwhile. Needs Go, jq and gnuplot.
 #
-#   tools/performance.sh [table|consoles|shops|log|plots]...   (default: all)
+#   tools/performance.sh [table|consoles|shops|log|plots|markdown]...   (default: all)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=docs/performance images=docs/images
@@ -32,8 +32,8 @@ table() {
 # The same 20,000 deliveries a second to ever more consoles, and the memory.
 consoles() {
 	rm -f "$data/consoles.jsonl"
-	for n in 100 300 1000 3000 10000 15000; do
-		bench --scenario fanout --consoles $n --rate $((20000 / n)) --duration 5s --runs 3 --json "$data/consoles.jsonl" >/dev/null
+	for n in 100 1000 5000 15000; do
+		bench --scenario fanout --consoles $n --rate $((20000 / n)) --duration 4s --runs 3 --json "$data/consoles.jsonl" >/dev/null
 		bench --scenario idle --consoles $n --runs 3 --json "$data/consoles.jsonl" >/dev/null
 	done
 }
@@ -42,16 +42,16 @@ consoles() {
 shops() {
 	rm -f "$data/shops.jsonl"
 	for n in 1 10 100 1000 10000; do
-		bench --scenario shops --transport ws --shops $n --consoles $n --duration 4s --runs 3 --json "$data/shops.jsonl" >/dev/null
+		bench --scenario shops --transport ws --shops $n --consoles $n --duration 3s --runs 3 --json "$data/shops.jsonl" >/dev/null
 	done
-	for n in 200 1000 3000 10000; do
+	for n in 200 2000 10000; do
 		bench --scenario others --transport ws --consoles $n --duration 5s --runs 3 --json "$data/shops.jsonl" >/dev/null
 	done
 }
 
 # Logs of 10^4 to 10^7 alerts.
 log() {
-	DOORBELL_BENCH_LOG=${DOORBELL_BENCH_LOG:-10000000} go test ./internal/store -run '^$' -bench Growth -benchtime 300ms -count 3 -timeout 1h >"$data/log.txt"
+	DOORBELL_BENCH_LOG=${DOORBELL_BENCH_LOG:-10000000} go test ./internal/store -run '^$' -bench Growth -benchtime 200ms -count 3 -timeout 1h >"$data/log.txt"
 }
 
 # spread turns lines of "x value" into "x least median most".
@@ -80,6 +80,20 @@ plots() {
 		awk -v q="$q" '$1 ~ "/" q "-" { split($1, p, /[=\/]/); print p[3], $3 / 1000 }' "$data/log.txt" | spread >"$tmp/log.$q"
 	done
 	gnuplot -e "dir='$tmp'; out='$images'" tools/performance.gp
+}
+
+# The table of the document: the middle of the runs, and their ends.
+markdown() {
+	jq -rs '
+		def r: if . == 0 then "0" else (. as $v | (3 - ($v | fabs | log10 | floor) - 1) as $d
+			| if $d <= 0 then ($v | round | tostring) else (($v * pow(10; $d) | round) / pow(10; $d) | tostring) end) end;
+		def s: sort as $v | "\($v[(($v | length) - 1) / 2 | floor] | r) (\($v[0] | r)–\($v[-1] | r))";
+		map(select(.figure | IN("lost", "doubled", "reordered", "client_cpu_per_delivery") | not))
+		| "| scenario | transport | consoles | figure | seen | floor | ratio |", "|---|---|---|---|---|---|---|",
+		  (group_by([.scenario, .transport, .consoles, .figure])
+			| sort_by(.[0].scenario as $n | ["fanout", "flat", "shops", "idle", "others", "storm", "resume", "callbacks"] | index($n))[]
+			| .[0] as $f | "| \($f.scenario) | \($f.transport) | \($f.consoles) | \($f.figure), \($f.unit) | \(map(.value) | s) | " +
+			  (if $f.floor then (map(.floor) | s) else "" end) + " | " + (if $f.ratio then (map(.ratio) | s) else "" end) + " |")' "$data/table.jsonl"
 }
 
 machine
