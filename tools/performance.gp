@@ -4,7 +4,7 @@ set terminal svg size 720,360 font "sans-serif,13" background "white"
 set grid ytics lc rgb "#dddddd"
 set border 3 lc rgb "#888888"
 set tics nomirror
-set key top left
+set key bottom right
 set style data yerrorlines
 set pointsize 0.6
 set logscale x
