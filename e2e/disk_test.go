@@ -60,9 +60,7 @@ func TestFullDisk(t *testing.T) {
 	if res, err := http.Get(s.base + "readyz"); err != nil || statusOf(res) != http.StatusServiceUnavailable {
 		t.Errorf("readyz on a full disk: %v", err)
 	}
-	if !strings.Contains(s.log.String(), "batch not written") {
-		t.Error("the log does not tell")
-	}
+	eventually(t, "the log tells", func() bool { return strings.Contains(s.log.String(), "batch not written") })
 	if err := syscall.Mount("tmpfs", data, "tmpfs", syscall.MS_REMOUNT, "size=16m"); err != nil {
 		t.Fatal(err)
 	}
