@@ -130,7 +130,7 @@ func (h *Hub) audit(ctx context.Context) (shops int) {
 				}
 				return len(feeds) // the next audit sees the new epoch
 			}
-			f.learn(at[f.shop].Head)
+			f.learn(epoch, at[f.shop].Head)
 		}
 	}
 	return len(feeds)
@@ -194,7 +194,7 @@ func (h *Hub) resetAll(ctx context.Context, epoch string) {
 			return
 		}
 		heads[f.shop] = at[f.shop].Head
-		f.rewind(at[f.shop].Head)
+		f.rewind(epoch, at[f.shop].Head)
 	}
 	for _, s := range sessions {
 		s.resume(epoch, heads)

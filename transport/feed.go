@@ -55,6 +55,7 @@ type feed struct {
 	idle time.Time // guarded by hub.mu: since when refs is 0
 
 	mu        sync.Mutex
+	epoch     string       // what its seqs belong to
 	next      doorbell.Seq // 0 until the head was read from the log
 	ring      []*frame     // the last ones before next, rising, at most ringSize
 	early     map[doorbell.Seq]*frame
@@ -63,13 +64,14 @@ type feed struct {
 }
 
 // learn tells the feed the log's head. Below it, alerts are missing.
-func (f *feed) learn(head doorbell.Seq) {
+func (f *feed) learn(epoch string, head doorbell.Seq) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case f.next == 0:
-		f.next = head + 1
+		f.epoch, f.next = epoch, head+1
 		f.drainEarly()
+	case f.epoch != epoch: // resetAll is on its way to rewind it
 	case head >= f.next:
 		f.startRepair(0)
 	}
@@ -187,6 +189,18 @@ func (f *feed) giveUpRepair() {
 	f.repairing = false
 }
 
+// reaches reports whether a session of that epoch can go on from seq without the
+// log.
+func (f *feed) reaches(epoch string, seq doorbell.Seq) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.next == 0 || f.epoch != epoch || seq > f.next {
+		return false
+	}
+	_, ok := f.tail(seq, 0)
+	return ok || seq == f.next
+}
+
 // tail returns the ring's alerts from seq on, at most limit, and whether the
 // ring reaches back that far. Needs f.mu.
 func (f *feed) tail(seq doorbell.Seq, limit int) ([]*frame, bool) {
@@ -198,10 +212,10 @@ func (f *feed) tail(seq doorbell.Seq, limit int) ([]*frame, bool) {
 }
 
 // rewind forgets all and goes on from head: the log has a new epoch.
-func (f *feed) rewind(head doorbell.Seq) {
+func (f *feed) rewind(epoch string, head doorbell.Seq) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.ring, f.early, f.next = nil, map[doorbell.Seq]*frame{}, head+1
+	f.ring, f.early, f.epoch, f.next = nil, map[doorbell.Seq]*frame{}, epoch, head+1
 }
 
 func (f *feed) attach(m *place) {

@@ -99,31 +99,63 @@ func (h *Hub) Open(ctx context.Context, sub Subscription) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Held first, read second: an alert that commits in between reaches the
-	// feed early, and learn sorts it in.
-	epoch, at, err := h.log.Positions(ctx, sub.Shops)
-	if err != nil {
-		h.release(feeds)
-		return nil, fmt.Errorf("read where the shops stand: %w", err)
+	s := &Session{Subscription: sub, hub: h, expires: sub.Grant.Expires, places: make([]*place, len(feeds))}
+	for i, f := range feeds {
+		s.places[i] = &place{session: s, feed: f}
 	}
-	h.noteEpoch(ctx, epoch)
-	s := &Session{Subscription: sub, hub: h, epoch: epoch, expires: sub.Grant.Expires}
-	resets := map[ResetReason][]doorbell.ShopID{}
-	for _, f := range feeds {
-		f.learn(at[f.shop].Head)
-		next, reason := start(sub, epoch, f.shop, at[f.shop])
-		if reason != "" {
-			resets[reason] = append(resets[reason], f.shop)
+	if !s.placeFromFeeds() {
+		if err := s.placeFromLog(ctx); err != nil {
+			h.release(feeds)
+			return nil, err
 		}
-		s.places = append(s.places, &place{session: s, feed: f, next: next})
+	}
+	h.enlist(s)
+	return s, nil
+}
+
+// placeFromFeeds goes on from a cursor that every feed reaches back to, without
+// asking the log: what a console does after its line was cut, and thousands at
+// once when it was a proxy's.
+func (s *Session) placeFromFeeds() bool {
+	if s.Start != FromCursor {
+		return false
+	}
+	for _, p := range s.places {
+		seq, ok := s.Subscription.Cursor.Seqs[p.feed.shop]
+		if !ok || !p.feed.reaches(s.Subscription.Cursor.Epoch, seq+1) {
+			return false
+		}
+		p.next = seq + 1
+	}
+	s.epoch = s.Subscription.Cursor.Epoch
+	return true
+}
+
+// placeFromLog asks the log where the shops stand. Needs the feeds to be held:
+// an alert that commits meanwhile reaches them early, and learn sorts it in.
+func (s *Session) placeFromLog(ctx context.Context) error {
+	epoch, at, err := s.hub.log.Positions(ctx, s.Shops)
+	if err != nil {
+		return fmt.Errorf("read where the shops stand: %w", err)
+	}
+	s.hub.noteEpoch(ctx, epoch)
+	s.epoch = epoch
+	resets := map[ResetReason][]doorbell.ShopID{}
+	for _, p := range s.places {
+		shop := p.feed.shop
+		p.feed.learn(epoch, at[shop].Head)
+		next, reason := start(s.Subscription, epoch, shop, at[shop])
+		if reason != "" {
+			resets[reason] = append(resets[reason], shop)
+		}
+		p.next = next
 	}
 	for _, reason := range []ResetReason{BadCursor, EpochChanged, AboveHead, Pruned} {
 		if shops := resets[reason]; shops != nil {
 			s.reset(reason, shops)
 		}
 	}
-	h.enlist(s)
-	return s, nil
+	return nil
 }
 
 // start is the first seq that a stream sends of a shop, and why its cursor

@@ -427,3 +427,101 @@ func TestCursorAheadOfTheFeed(t *testing.T) {
 		}
 	})
 }
+
+// TestCursorWithinTheRing: a console that was away for a moment goes on without
+// the log, and one that was away for longer asks it.
+func TestCursorWithinTheRing(t *testing.T) {
+	const n = 2 * ringSize
+	at := func(epoch string, seq doorbell.Seq) Subscription {
+		return Subscription{
+			Transport: WebSocket, Shops: []doorbell.ShopID{1}, Start: FromCursor,
+			Cursor: doorbell.Cursor{Epoch: epoch, Seqs: map[doorbell.ShopID]doorbell.Seq{1: seq}},
+		}
+	}
+	both := at("e1", n)
+	both.Shops = []doorbell.ShopID{1, 2}
+	for _, c := range []struct {
+		name    string
+		sub     Subscription
+		asks    bool
+		missing int
+	}{
+		{"the ring's oldest", at("e1", n-ringSize), false, ringSize},
+		{"the last", at("e1", n), false, 0},
+		{"before the ring", at("e1", n-ringSize-1), true, ringSize + 1},
+		{"above the head", at("e1", n+1), true, 0},
+		{"another epoch", at("e2", n), true, 0},
+		{"a shop that the cursor does not know", both, true, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, h *Hub, l *fakeLog) {
+				s, f := open(t, h, Subscription{})
+				h.Deliver(l.commit(1, n))
+				f.drain(s)
+				l.set(func() { l.fails = true })
+				s, err := h.Open(t.Context(), c.sub)
+				if asked := errors.Is(err, errDown); asked != c.asks {
+					t.Errorf("asked the log %v (%v), want %v", asked, err, c.asks)
+				}
+				if err == nil {
+					s.Leave(context.Background(), 0, "test")
+				}
+				l.set(func() { l.fails = false })
+				s, f = open(t, h, c.sub)
+				f.drain(s)
+				if got := f.seqs(t); !slices.Equal(got, upTo(n)[n-c.missing:]) {
+					t.Errorf("sent %v, want the last %d of %d", got, c.missing, n)
+				}
+			})
+		})
+	}
+}
+
+// TestOpenWhileTheFeedsAreRewound: a console that comes while the node learns
+// of a new epoch hears nothing of the old one.
+func TestOpenWhileTheFeedsAreRewound(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *Hub, l *fakeLog) {
+		first, old := open(t, h, Subscription{})
+		h.Deliver(l.commit(1, 10))
+		old.drain(first)
+		synctest.Wait() // the first audit is over
+		l.cut(1, 8)
+		l.set(func() { l.epoch = "e2" })
+		h.mu.Lock()
+		h.epoch = "e2" // noteEpoch's first step
+		h.mu.Unlock()
+		now, f := open(t, h, Subscription{})
+		cursor := doorbell.Cursor{Epoch: "e2", Seqs: map[doorbell.ShopID]doorbell.Seq{1: 8}}
+		again, g := open(t, h, Subscription{Start: FromCursor, Cursor: cursor})
+		wantSeqs(t, f, nil)
+		wantSeqs(t, g, nil)
+		h.resetAll(t.Context(), "e2")
+		h.Deliver(l.commit(1, 2))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		for s, f := range map[*Session]*fakeSink{now: f, again: g} {
+			f.drain(s)
+			wantSeqs(t, f, []int64{9, 10})
+			if got := f.events(t); !slices.Equal(got, []string{"hello"}) {
+				t.Errorf("events %v, want no reset", got)
+			}
+		}
+		if got := old.events(t); !slices.Contains(got, "reset") {
+			t.Errorf("the one of the old epoch got %v, want a reset", got)
+		}
+	})
+}
+
+// TestRewoundPastASession: a feed that jumps leaves nobody behind.
+func TestRewoundPastASession(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *Hub, l *fakeLog) {
+		s, f := open(t, h, Subscription{})
+		l.commit(1, 2)
+		h.feeds[1].rewind("e1", 2)
+		h.Deliver(l.commit(1, 1))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		f.drain(s)
+		wantSeqs(t, f, upTo(3))
+	})
+}

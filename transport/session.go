@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -35,7 +36,7 @@ type Session struct {
 	pending  []Message // resets that wait for room: these are never dropped
 	turn     int       // round robin over the places that are behind
 	pumping  bool
-	stalled  bool // the log could not be read: the hub's tick pumps again
+	stalled  bool // it could not be read on: the hub's tick pumps again
 	over     bool
 	leaving  bool
 	expires  time.Time
@@ -101,7 +102,11 @@ func (s *Session) send(m Message) {
 func (s *Session) offer(p *place, fr *frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p.live && !s.take(p, fr) {
+	switch {
+	case !p.live:
+	case fr.seq > p.next: // the feed was rewound to a later head
+		p.live, s.stalled = false, true
+	case !s.take(p, fr):
 		p.live = false // Sent will pump: the window is not empty
 	}
 }
@@ -203,8 +208,8 @@ func (s *Session) nextBehind() (p *place, behind int) {
 // ring if it reaches back that far, else from the log. With the feed's last
 // alert the place goes live.
 func (s *Session) advance(ctx context.Context, p *place, next doorbell.Seq, quota int) error {
-	if s.fromRing(p, next, quota) {
-		return nil
+	if served, err := s.fromRing(p, next, quota); served || err != nil {
+		return err
 	}
 	alerts, err := s.hub.log.AlertsAfter(ctx, p.feed.shop, next-1, quota)
 	if err != nil {
@@ -224,24 +229,31 @@ func (s *Session) advance(ctx context.Context, p *place, next doorbell.Seq, quot
 	return nil
 }
 
+// errRewinding: the hub is about to take the feed or the session to the log's
+// new epoch. The session stalls until it has.
+var errRewinding = errors.New("the log has a new epoch")
+
 // fromRing reports whether the feed could serve this place.
-func (s *Session) fromRing(p *place, next doorbell.Seq, quota int) bool {
+func (s *Session) fromRing(p *place, next doorbell.Seq, quota int) (served bool, err error) {
 	f := p.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p.next != next { // a reset moved it meanwhile
-		return true
+		return true, nil
+	}
+	if f.epoch != s.epoch {
+		return false, errRewinding
 	}
 	if next < f.next {
 		frames, ok := f.tail(next, quota)
 		if !ok {
-			return false
+			return false, nil
 		}
 		for _, fr := range frames {
 			if !s.take(p, fr) {
-				return true
+				return true, nil
 			}
 		}
 	}
@@ -251,7 +263,7 @@ func (s *Session) fromRing(p *place, next doorbell.Seq, quota int) bool {
 			f.startRepair(0)
 		}
 	}
-	return true
+	return true, nil
 }
 
 // skipPruned resets one shop whose next alert is no longer kept.
