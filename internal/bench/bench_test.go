@@ -5,6 +5,8 @@ package bench
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -90,5 +92,33 @@ func TestFigureLine(t *testing.T) {
 	want := `{"run":1,"scenario":"flat","transport":"ws","consoles":10,"shops":1,"figure":"x","unit":"µs","value":2,"floor":4,"ratio":0.5}`
 	if err != nil || string(b) != want {
 		t.Errorf("%s %v, want %s", b, err, want)
+	}
+}
+
+// TestRefusedConsoles: a fleet that is not let in says why, at once.
+func TestRefusedConsoles(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		answer http.HandlerFunc
+		want   string
+	}{
+		{"turned away", func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "no such shop", http.StatusForbidden)
+		}, "refused: HTTP/1.1 403 Forbidden: no such shop"},
+		{"hung up on", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "hung up on a new console"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := httptest.NewServer(c.answer)
+			defer server.Close()
+			f, err := newFleet(Target{URL: server.URL + "/", Console: "t"}, "ws")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.close()
+			err = f.connect(t.Context(), 2*maxDialing, func(int) int64 { return firstShop })
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("connect: %v, want %s", err, c.want)
+			}
+		})
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,6 +41,8 @@ type fleet struct {
 	firstAt []time.Time // when the first console had it
 	base    int64
 	wrong   faults
+	waiting chan struct{} // has one in it for each console that dials
+	refused error         // why the first one of a dial came to nothing
 }
 
 // faults are what came and should not have, or the other way round.
@@ -54,14 +55,15 @@ type console struct {
 	rest  []byte // of a frame that has not come whole
 	epoch string
 	next  int64 // the seq that must come; 0: any
+
+	dialing bool // the answer's head has not come whole
 }
 
 const (
-	// connectors is how many connections are made at once; each takes a thread
-	// while it waits.
-	connectors = 32
-	// connectWait bounds one of them.
-	connectWait = 30
+	// maxDialing is how many consoles wait for their answer at once.
+	maxDialing = 128
+	// connectWait bounds the wait.
+	connectWait = 30 * time.Second
 	// stallWait is how long nothing may come while something is waited for.
 	stallWait = 20 * time.Second
 )
@@ -166,19 +168,48 @@ func (f *fleet) reconnect(ctx context.Context) error {
 	return f.dial(ctx, all)
 }
 
+// dial brings consoles up. After an error the fleet can only be closed.
 func (f *fleet) dial(ctx context.Context, all []*console) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(connectors)
-	for _, c := range all {
-		if ctx.Err() != nil {
-			break
+	waiting := make(chan struct{}, maxDialing)
+	f.mu.Lock()
+	f.waiting, f.refused = waiting, nil
+	f.mu.Unlock()
+	enter := func() error {
+		select {
+		case waiting <- struct{}{}:
+			return nil
+		case <-time.After(connectWait):
+			return fmt.Errorf("no answer to new consoles within %v", connectWait)
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		g.Go(func() error { return f.dialOne(c) })
 	}
-	return g.Wait()
+	for _, c := range all {
+		if err := enter(); err != nil {
+			return err
+		}
+		if err := f.refusal(); err != nil {
+			return err
+		}
+		if err := f.dialOne(c); err != nil {
+			return err
+		}
+	}
+	for range maxDialing { // each that waits has left
+		if err := enter(); err != nil {
+			return err
+		}
+	}
+	return f.refusal()
 }
 
-// dialOne connects with blocking calls and hands the socket to the poller.
+func (f *fleet) refusal() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.refused
+}
+
+// dialOne connects, asks, and hands the socket to the poller.
 func (f *fleet) dialOne(c *console) (err error) {
 	fd, to, err := socket(f.addr)
 	if err != nil {
@@ -189,11 +220,9 @@ func (f *fleet) dialOne(c *console) (err error) {
 			_ = unix.Close(fd)
 		}
 	}()
-	wait := unix.Timeval{Sec: connectWait}
-	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
-		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &wait); err != nil {
-			return os.NewSyscallError("setsockopt", err)
-		}
+	wait := unix.NsecToTimeval(connectWait.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait); err != nil {
+		return os.NewSyscallError("setsockopt", err)
 	}
 	if err := retry(func() error { return unix.Connect(fd, to) }); err != nil {
 		return os.NewSyscallError("connect", err)
@@ -201,19 +230,23 @@ func (f *fleet) dialOne(c *console) (err error) {
 	if _, err := unix.Write(fd, f.request(c)); err != nil {
 		return os.NewSyscallError("write", err)
 	}
-	rest, err := f.head(fd)
-	if err != nil {
-		return err
-	}
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return os.NewSyscallError("fcntl", err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	c.fd, c.rest = fd, nil
-	f.take(c, rest)
+	c.fd, c.rest, c.dialing = fd, nil, true
 	f.byFD[int32(fd)] = c
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(f.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(fd)}))
+}
+
+// greeted ends a console's dialing; err is why it came to nothing. Needs f.mu.
+func (f *fleet) greeted(c *console, err error) {
+	c.dialing = false
+	if err != nil && f.refused == nil {
+		f.refused = err
+	}
+	<-f.waiting
 }
 
 func retry(call func() error) (err error) {
@@ -246,29 +279,20 @@ func (f *fleet) request(c *console) []byte {
 	return b.Bytes()
 }
 
-// head reads the answer's head and returns what came behind it.
-func (f *fleet) head(fd int) ([]byte, error) {
-	var got []byte
-	b := make([]byte, 4<<10)
-	for len(got) < 64<<10 {
-		var n int
-		err := retry(func() (err error) { n, err = unix.Read(fd, b); return err })
-		if err != nil {
-			return nil, os.NewSyscallError("read", err)
-		}
-		if n == 0 {
-			return nil, errors.New("the server hung up on a new console")
-		}
-		got = append(got, b[:n]...)
-		if head, rest, whole := bytes.Cut(got, []byte("\r\n\r\n")); whole {
-			status, _, _ := strings.Cut(string(head), "\r\n")
-			if !strings.HasPrefix(status, "HTTP/1.1 101") && !strings.HasPrefix(status, "HTTP/1.1 200") {
-				return nil, fmt.Errorf("a new console was refused: %s: %s", status, rest)
-			}
-			return rest, nil
-		}
+// head takes the answer's head off what came, and returns what is behind it.
+// Needs f.mu.
+func (f *fleet) head(c *console, b []byte) (rest []byte) {
+	head, rest, whole := bytes.Cut(b, []byte("\r\n\r\n"))
+	if !whole {
+		return b
 	}
-	return nil, errors.New("the answer's head has no end")
+	status, _, _ := strings.Cut(string(head), "\r\n")
+	if !strings.HasPrefix(status, "HTTP/1.1 101") && !strings.HasPrefix(status, "HTTP/1.1 200") {
+		f.greeted(c, fmt.Errorf("a new console was refused: %s: %s", status, rest))
+		return nil
+	}
+	f.greeted(c, nil)
+	return rest
 }
 
 // cut pulls every console's cable: a reset, without a word.
@@ -284,6 +308,9 @@ func (f *fleet) cut() {
 
 // drop needs f.mu.
 func (f *fleet) drop(c *console) {
+	if c.dialing {
+		f.greeted(c, errors.New("the server hung up on a new console"))
+	}
 	delete(f.byFD, int32(c.fd))
 	_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	_ = unix.Close(c.fd)

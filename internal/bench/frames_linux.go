@@ -18,10 +18,15 @@ func (f *fleet) take(c *console, b []byte) {
 	if len(c.rest) > 0 {
 		b = append(c.rest, b...)
 	}
-	var rest []byte
-	if f.transport == "ws" {
+	if c.dialing {
+		b = f.head(c, b)
+	}
+	rest := b
+	switch {
+	case c.dialing:
+	case f.transport == "ws":
 		rest = f.webSocketFrames(c, b)
-	} else {
+	default:
 		rest = f.chunks(c, b)
 	}
 	c.rest = append(c.rest[:0], rest...)
