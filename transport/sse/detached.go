@@ -135,42 +135,20 @@ func (d *detached) end(well bool) {
 // next request, if it pipelines.
 const maxInbound = 4 << 10
 
-// reading is a context that is done when the client has left, or sends what
-// nobody asked for, or stopReading was called. r3labs has a goroutine for each
-// connection that does nothing but wait for Done: so Done reads the connection,
-// in that goroutine, and one more is not needed (3 KiB for each console).
-type reading struct{ *detached }
-
-// Deadline implements context.Context.
-func (reading) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
-
-// Err implements context.Context; nobody asks.
-func (reading) Err() error { return nil }
-
-// Value implements context.Context.
-func (reading) Value(any) any { return nil }
-
-// closed is what Done returns, when it returns.
-var closed = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
-
-// Done implements context.Context, but for that it blocks.
-func (r reading) Done() <-chan struct{} {
+// wait returns when the client has left, or sends what nobody asked for, or
+// stopReading was called.
+func (d *detached) wait() {
 	b := make([]byte, 16)
 	for read := 0; read < maxInbound; {
-		n, err := r.conn.Read(b)
+		n, err := d.conn.Read(b)
 		if err != nil {
-			break
+			return
 		}
 		read += n
 	}
-	return closed
 }
 
-// stopReading makes Done return.
+// stopReading makes wait return.
 func (d *detached) stopReading() {
 	_ = d.conn.SetReadDeadline(time.Unix(1, 0)) // on a connection that is closed there is nothing to stop
 }

@@ -13,20 +13,26 @@ import (
 // browser's last, where there is none.
 const commentMark = ": "
 
-// eventOf is what r3labs is to write for a message.
-func eventOf(m transport.Message) *sse.Event {
+// eventOf is what r3labs is to write for a message, as a log of one event that
+// is replayed to the connection's subscriber: past the stream's goroutine, which
+// would cost a switch for each event and stops for all when one reader does.
+func eventOf(m transport.Message) *sse.EventLog {
 	if m.Shared == nil {
 		return encode(m)
 	}
-	e, ok := m.Shared.Once(func() any { return encode(m) }).(*sse.Event)
+	e, ok := m.Shared.Once(func() any { return encode(m) }).(*sse.EventLog)
 	if !ok { // there is one transport that uses it
 		panic("sse: a shared message of another transport")
 	}
 	return e
 }
 
+// first is the id that r3labs compares with a subscriber's, and does not write
+// with a comment.
+var first = []byte("0")
+
 // encode leaves out the two line ends that r3labs writes behind a comment.
-func encode(m transport.Message) *sse.Event {
+func encode(m transport.Message) *sse.EventLog {
 	b := make([]byte, 0, len(m.Cursor)+len(m.Data)+len(m.Event)+32)
 	if m.Cursor != "" {
 		b = append(append(append(b, "id: "...), m.Cursor...), '\n')
@@ -35,5 +41,5 @@ func encode(m transport.Message) *sse.Event {
 	if m.Event != "" {
 		b = append(append(b, "\nevent: "...), m.Event...)
 	}
-	return &sse.Event{Comment: b}
+	return &sse.EventLog{{ID: first, Comment: b}}
 }

@@ -2,9 +2,9 @@
 //
 // r3labs/sse stalls a stream for all its readers when one stalls, keeps every
 // event for ever when it replays, has no deadline, no heartbeat and ignores
-// write errors. So each connection is a stream of its own, a few events long, that
-// the session feeds; the ResponseWriter is wrapped; and a connection ends only
-// by its context.
+// write errors. So nothing is published on its streams, which only know who
+// reads: the session feeds each subscriber by itself; the ResponseWriter is
+// wrapped; and a connection ends only by its context.
 package sse
 
 import (
@@ -27,15 +27,21 @@ import (
 // retry is what a native EventSource waits before it comes back, in ms.
 const retry = "retry: 1000\n\n"
 
+// streams is how many r3labs streams there are. Each is a goroutine that keeps a
+// list of who reads, and looks through it when one leaves.
+const streams = 64
+
 // Transport is the SSE side of a node.
 type Transport struct {
 	server       *sse.Server
 	writeTimeout time.Duration
 	ids          atomic.Uint64
-	running      sync.WaitGroup // what was detached
 
-	mu   sync.Mutex
-	down bool // nothing more is detached
+	mu          sync.Mutex // guards all below
+	subscribing map[*url.URL]chan<- *sse.Subscriber
+	serving     int
+	down        bool
+	empty       chan struct{} // closed when down and none is served
 }
 
 // New makes a transport whose writes are cut after writeTimeout.
@@ -43,8 +49,17 @@ func New(writeTimeout time.Duration) *Transport {
 	s := sse.New()
 	s.AutoReplay = false // the log is ours
 	s.AutoStream = false
-	s.BufferSize = transport.Window + transport.Reserve
-	return &Transport{server: s, writeTimeout: writeTimeout}
+	s.BufferSize = 0
+	t := &Transport{
+		server: s, writeTimeout: writeTimeout, subscribing: map[*url.URL]chan<- *sse.Subscriber{}, empty: make(chan struct{}),
+	}
+	s.OnSubscribe = func(_ string, sub *sse.Subscriber) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.subscribing[sub.URL] <- sub
+		delete(t.subscribing, sub.URL)
+	}
+	return t
 }
 
 // Serve streams until the client leaves or the session is closed. On HTTP/1 it
@@ -53,12 +68,16 @@ func New(writeTimeout time.Duration) *Transport {
 func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.Session) (isDetached bool) {
 	w.Header().Set("X-Accel-Buffering", "no") // cures one nginx
 	w.Header().Set("Cache-Control", "no-store, no-transform")
-	d := t.detach(w, r)
+	var d *detached
+	if !t.enter() {
+		d = detach(w, r)
+	}
 	if d == nil {
+		defer t.leave()
 		ctx, cancel := context.WithCancel(r.Context())
 		c := t.newConn(w, s, cancel)
 		c.open = func() { s.Run(lasting, c) } //nolint:contextcheck // see lasting
-		t.stream(ctx, c)
+		t.stream(c, func() { <-ctx.Done() })
 		return false
 	}
 	c := t.newConn(d, s, d.stopReading)
@@ -68,8 +87,8 @@ func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.S
 		<-ready // else the stream could leave before the session has joined
 	}
 	go func() { //nolint:contextcheck // it outlives the request
-		defer t.running.Done()
-		d.end(t.stream(reading{d}, c))
+		defer t.leave()
+		d.end(t.stream(c, d.wait))
 	}()
 	// Here and not in the stream's goroutine: it goes deep, and that one would
 	// keep the stack for as long as the console stays.
@@ -79,19 +98,33 @@ func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.S
 	return true
 }
 
-// detach takes the connection over and counts what serves it; nil where that
-// can't be done, or not any more.
-func (t *Transport) detach(w http.ResponseWriter, r *http.Request) *detached {
+// enter counts a console in, and reports whether it comes too late to be
+// detached: what is not, net/http waits for.
+func (t *Transport) enter() (late bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.down {
-		return nil
+	t.serving++
+	return t.down
+}
+
+// leave has the last console that leaves a node that stops end r3labs' streams:
+// before, one of them could still be taking its leave from its stream.
+func (t *Transport) leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.serving--; t.down && t.serving == 0 {
+		t.end()
 	}
-	d := detach(w, r)
-	if d != nil {
-		t.running.Add(1)
+}
+
+// end needs t.mu. A console that comes later still makes streams anew.
+func (t *Transport) end() {
+	t.server.Close()
+	select {
+	case <-t.empty:
+	default:
+		close(t.empty)
 	}
-	return d
 }
 
 // lasting is the context of what a connection asks the log for: bounded reads,
@@ -100,43 +133,78 @@ var lasting = context.Background()
 
 func (t *Transport) newConn(out http.ResponseWriter, s *transport.Session, cancel func()) *conn {
 	c := &conn{
-		transport: t, session: s, stream: strconv.FormatUint(t.ids.Add(1), 36),
-		cancel: cancel, out: out, control: http.NewResponseController(innermost(out)),
+		transport: t, session: s, cancel: cancel, out: out, control: http.NewResponseController(innermost(out)),
 	}
 	_, c.ours = out.(*detached)
 	return c
 }
 
-// stream runs one connection until ctx is done; true when nothing went wrong
+// stream runs one connection until wait returns; true when nothing went wrong
 // with it.
-func (t *Transport) stream(ctx context.Context, c *conn) (well bool) {
+func (t *Transport) stream(c *conn, wait func()) (well bool) {
 	defer c.cancel()
-	t.server.CreateStream(c.stream)
+	id := strconv.FormatUint(t.ids.Add(1)%streams, 10)
+	t.server.CreateStream(id) // unless there is one
 	// A request of our own making: r3labs takes the stream from the query and
 	// answers 400 to a Last-Event-ID that is not a number.
 	inner := (&http.Request{
-		Method: http.MethodGet, Header: http.Header{}, URL: &url.URL{RawQuery: "stream=" + c.stream},
-	}).WithContext(ctx)
+		Method: http.MethodGet, Header: http.Header{}, URL: &url.URL{RawQuery: "stream=" + id},
+	}).WithContext(ending{c, wait})
+	subscribed := make(chan *sse.Subscriber, 1)
+	c.subscribed = subscribed
+	t.mu.Lock()
+	t.subscribing[inner.URL] = subscribed
+	t.mu.Unlock()
 	t.server.ServeHTTP(c, inner)
-	// ServeHTTP has returned because the stream's loop took the reader off it:
-	// only now may the stream go, else its goroutine or the handler hangs.
-	t.server.RemoveStream(c.stream)
-	c.session.Leave(lasting, 0, c.finish()) //nolint:contextcheck // see lasting
+	c.session.Leave(lasting, 0, c.finish())
 	return !c.broken()
 }
 
-// Shutdown waits for the streams, which the hub has told to end.
+// ending is a context that is done when wait has returned. r3labs has a
+// goroutine for each connection that does nothing but wait for Done: so Done
+// waits, in that goroutine, and one more that reads the connection is not needed
+// (3 KiB for each console). It takes the subscriber from the session before
+// r3labs closes it.
+type ending struct {
+	conn *conn
+	wait func()
+}
+
+// Deadline implements context.Context.
+func (ending) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+
+// Err implements context.Context; nobody asks.
+func (ending) Err() error { return nil }
+
+// Value implements context.Context.
+func (ending) Value(any) any { return nil }
+
+// closed is what Done returns, when it returns.
+var closed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// Done implements context.Context, but for that it blocks.
+func (e ending) Done() <-chan struct{} {
+	e.wait()
+	e.conn.mu.Lock()
+	defer e.conn.mu.Unlock()
+	e.conn.over = true
+	return closed
+}
+
+// Shutdown waits for the consoles, which the hub has told to end, and ends the
+// streams.
 func (t *Transport) Shutdown(ctx context.Context) error {
 	t.mu.Lock()
-	t.down = true
+	if t.down = true; t.serving == 0 {
+		t.end()
+	}
 	t.mu.Unlock()
-	done := make(chan struct{})
-	go func() {
-		t.running.Wait()
-		close(done)
-	}()
 	select {
-	case <-done:
+	case <-t.empty:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("event streams did not end: %w", ctx.Err())
@@ -159,7 +227,6 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 type conn struct {
 	transport *Transport
 	session   *transport.Session
-	stream    string
 	open      func() // called once, when r3labs takes events
 	cancel    func() // ends the connection; it never blocks and may be called again
 	out       http.ResponseWriter
@@ -168,31 +235,32 @@ type conn struct {
 	ours bool // the connection is: nothing resets it when a deadline passes while it is idle
 
 	// Of the serving goroutine alone.
-	started bool
-	within  bool      // an event has been begun
-	waiting int       // bytes that were written and not flushed
-	carried int       // events in them
-	armed   time.Time // the write deadline that is set
-	failure error     // the first one: nothing is written after it
+	subscribed <-chan *sse.Subscriber // has ours in a moment; nil when it was taken
+	started    bool
+	within     bool      // an event has been begun
+	waiting    int       // bytes that were written and not flushed
+	carried    int       // events in them
+	armed      time.Time // the write deadline that is set
+	failure    error     // the first one: nothing is written after it
 
-	mu      sync.Mutex // guards all below
-	queued  int        // events handed to r3labs that are not written yet
-	closing bool
-	reason  transport.Reason
-	cut     *time.Timer
-	done    bool // the handler has returned, or will: out is not ours any more
+	mu         sync.Mutex // guards all below
+	subscriber *sse.Subscriber
+	queued     int  // events handed to r3labs that are not written yet
+	over       bool // r3labs may close the subscriber: it takes no more
+	closing    bool
+	reason     transport.Reason
+	cut        *time.Timer
+	done       bool // the handler has returned, or will: out is not ours any more
 }
 
 // TrySend implements transport.Sink.
 func (c *conn) TrySend(m transport.Message) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing || c.done {
+	if c.closing || c.over || c.queued >= transport.Window+transport.Reserve {
 		return false
 	}
-	if !c.transport.server.TryPublish(c.stream, eventOf(m)) {
-		return false
-	}
+	eventOf(m).Replay(c.subscriber) // never blocks: r3labs has room for 64
 	c.queued++
 	return true
 }
@@ -202,7 +270,7 @@ func (c *conn) TrySend(m transport.Message) bool {
 func (c *conn) Close(r transport.Reason) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing {
+	if c.closing || c.over {
 		return
 	}
 	c.closing, c.reason = true, r
@@ -295,6 +363,7 @@ func (c *conn) Flush() {
 		_, _ = c.Write([]byte(retry)) // never fails
 		c.started = true
 		c.flush()
+		c.subscribe()
 		c.open()
 		c.open = nil
 		return
@@ -319,6 +388,15 @@ func (c *conn) Flush() {
 	if !c.broken() {
 		c.session.Sent(lasting, n)
 	}
+}
+
+// subscribe learns which subscriber r3labs has made for this connection.
+func (c *conn) subscribe() {
+	sub := <-c.subscribed
+	c.subscribed = nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.subscriber = sub
 }
 
 func (c *conn) flush() {

@@ -38,7 +38,7 @@ func (r *recorder) SetWriteDeadline(time.Time) error { return nil }
 
 // print writes an event as r3labs does, in three calls.
 func (c *conn) print(m transport.Message) {
-	_, _ = c.Write([]byte(": " + string(eventOf(m).Comment) + "\n")) // never fails
+	_, _ = c.Write([]byte(": " + string((*eventOf(m))[0].Comment) + "\n")) // never fails
 	_, _ = c.Write([]byte("\n"))
 	c.Flush()
 }
