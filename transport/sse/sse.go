@@ -77,7 +77,7 @@ func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.S
 		ctx, cancel := context.WithCancel(r.Context())
 		c := t.newConn(w, s, cancel)
 		c.open = func() { s.Run(lasting, c) } //nolint:contextcheck // see lasting
-		t.stream(c, func() { <-ctx.Done() }) //nolint:contextcheck // see ending
+		t.stream(c, func() { <-ctx.Done() })  //nolint:contextcheck // see ending
 		return false
 	}
 	c := t.newConn(d, s, d.stopReading)
