@@ -114,8 +114,12 @@ func (s *Service) keep(tx Tx, before, line Callback, verdict Verdict) error {
 		} else if CodeOf(err) != NotFound {
 			return err
 		}
+		reason := line.Reason
+		if verdict == OtherOrder {
+			reason = "again for another order" // which may be another shop's: the inbox tells its number
+		}
 		err := s.tell(tx, PaymentAnomaly, shop, anomalyEvent{
-			Verdict: verdict, Reason: line.Reason, Number: line.Number, Shop: shop, Amount: line.Minor, Currency: line.Currency,
+			Verdict: verdict, Reason: reason, Number: line.Number, Shop: shop, Amount: line.Minor, Currency: line.Currency,
 			Transaction: line.Transaction, Provider: line.Provider, Test: s.rules.Trial,
 		})
 		if err != nil {

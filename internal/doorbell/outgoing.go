@@ -32,10 +32,10 @@ type Hook struct {
 	Shops  []ShopID    // none: all
 }
 
-// wants reports whether the hook is told of such an event. An anomaly may be of
-// an order that nobody knows, in no shop: it is told to all hooks.
+// wants reports whether the hook is told of such an event. One of no shop, an
+// anomaly of an order that is no longer there, is for hooks of all shops.
 func (h Hook) wants(t EventType, shop ShopID) bool {
-	return (len(h.Events) == 0 || slices.Contains(h.Events, t)) && (len(h.Shops) == 0 || shop == 0 || slices.Contains(h.Shops, shop))
+	return (len(h.Events) == 0 || slices.Contains(h.Events, t)) && (len(h.Shops) == 0 || slices.Contains(h.Shops, shop))
 }
 
 // ForwardHook is the hook of callbacks that are passed on as they came.

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -231,6 +232,9 @@ func TestEvents(t *testing.T) {
 		b.take(b.notice("A-1", doorbell.RefundNotice, 100))
 		b.order(2, "B-1")
 		b.take(b.notice("B-1", doorbell.PaymentNotice, 100))
+		elsewhere := b.notice("B-1", doorbell.PaymentNotice, 100)
+		elsewhere.Number = "A-1" // shop 1's order, by shop 2's transaction
+		b.take(elsewhere)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		all := b.to["all"].received()
@@ -247,8 +251,13 @@ func TestEvents(t *testing.T) {
 		if got := types(t, b.to["paid"].received()); !slices.Equal(got, []string{"order.paid", "order.paid"}) {
 			t.Errorf("the hook of payments was told %v", got)
 		}
-		if got := types(t, b.to["shop2"].received()); !slices.Equal(got, []string{"alert.created", "order.paid"}) {
+		if got := types(t, b.to["shop2"].received()); !slices.Equal(got, []string{"alert.created", "order.paid", "payment.anomaly"}) {
 			t.Errorf("the hook of shop 2 was told %v", got)
+		}
+		for _, m := range b.to["shop2"].received() {
+			if bytes.Contains(m.body, []byte("A-1")) {
+				t.Errorf("the hook of shop 2 was told of shop 1's order: %s", m.body)
+			}
 		}
 		verifier, err := standardwebhooks.NewWebhookRaw([]byte(strings.Repeat("h", 32)))
 		if err != nil {
