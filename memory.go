@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"runtime/debug"
 	"time"
 )
 
@@ -17,16 +16,16 @@ const (
 // storm of handshakes took would stay in the process for minutes. The collector
 // itself is left as it is: with GOGC=50 a console took 1 KiB less, and half as
 // many deliveries a second went out.
-func (a *app) giveBack(ctx context.Context) error {
+func giveBack(ctx context.Context, consoles func() int, free func()) error {
 	tick := time.NewTicker(calm)
 	defer tick.Stop()
 	last, given := 0, 0
 	for {
 		select {
 		case <-tick.C:
-			n := a.hub.Count()
+			n := consoles()
 			if apart(n, given) >= crowd && apart(n, last) < crowd/100 {
-				debug.FreeOSMemory()
+				free()
 				given = n
 			}
 			last = n

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -256,7 +257,7 @@ func (a *app) run(ctx context.Context, l listeners, out io.Writer) error {
 		g.Go(func() error { return f.serve(ctx) })
 	}
 	g.Go(func() error { return a.prune(ctx) })
-	g.Go(func() error { return a.giveBack(ctx) })
+	g.Go(func() error { return giveBack(ctx, a.hub.Count, debug.FreeOSMemory) })
 	g.Go(func() error { return a.tellUnheard(ctx) })
 	g.Go(func() error { return a.reloadKeys(ctx) })
 	g.Go(func() error { return a.reconciler.Run(ctx) })
