@@ -3,9 +3,9 @@
 SHELL := /bin/bash
 GO ?= go
 LINT := $(GO) tool -modfile=tools/go.mod golangci-lint
-# Debian packages of the tests: a browser, a proxy, fonts for the pictures, curl, and
-# a C compiler for the race detector.
-PACKAGES := chromium nginx-light haproxy fonts-noto-cjk curl gcc libc6-dev nodejs npm
+# Debian packages of the tests: a browser, proxies, a server to measure beside, fonts
+# for the pictures, curl, and a C compiler for the race detector.
+PACKAGES := chromium nginx-light libnginx-mod-nchan haproxy fonts-noto-cjk curl gcc libc6-dev nodejs npm
 
 .PHONY: test long deps check vet lint race days fuzz web fmt build bench clean
 

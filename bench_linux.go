@@ -47,6 +47,7 @@ func benchmark(ctx context.Context, args []string, out io.Writer) error {
 	fs.IntVar(&o.Shops, "shops", 0, "how many shops (default: the scenario's)")
 	fs.IntVar(&o.Rate, "rate", 0, "alerts or callbacks a second, where the scenario has a rate")
 	fs.DurationVar(&o.Duration, "duration", 0, "how long it measures (default: the scenario's)")
+	fs.StringVar(&b.nchan, "nchan", "", "nginx's module ngx_nchan_module.so: the fan-out is also measured on nginx with Nchan")
 	fs.IntVar(&o.Runs, "runs", 1, "how often all is repeated; the table shows the middle and both ends")
 	if err := parse(fs, args); err != nil {
 		return err
@@ -70,6 +71,7 @@ type benchRun struct {
 	out      io.Writer
 	url, dir string
 	pid      int
+	nchan    string
 }
 
 func (b *benchRun) choose(o *bench.Options, scenarios, transports string) error {
@@ -91,6 +93,11 @@ func (b *benchRun) choose(o *bench.Options, scenarios, transports string) error 
 	if o.Consoles < 0 || o.Shops < 0 || o.Rate < 0 || o.Duration < 0 || o.Runs < 1 {
 		return errors.New("bench: numbers are from 1")
 	}
+	if b.nchan != "" {
+		if _, err := os.Stat(b.nchan); err != nil {
+			return fmt.Errorf("bench: --nchan: %w", err)
+		}
+	}
 	if b.pid != 0 && b.url == "" {
 		return errors.New("bench: --pid goes with --url")
 	}
@@ -99,6 +106,9 @@ func (b *benchRun) choose(o *bench.Options, scenarios, transports string) error 
 
 func (b *benchRun) run(ctx context.Context, o bench.Options, file string) error {
 	o.Server, o.Floor, o.BareWriter = b.own, b.floor, b.bareWriter
+	if b.nchan != "" {
+		o.Peer, o.PeerName = b.peer, "nchan"
+	}
 	what := "its own servers in " + b.dir
 	if b.url != "" {
 		cfg, err := settings(file)
@@ -199,6 +209,56 @@ func (b *benchRun) floor(ctx context.Context) (t bench.Target, stop func() error
 	return bench.Target{URL: p.url, PID: p.cmd.Process.Pid}, p.end, nil
 }
 
+// nchanConfig is nginx with nothing but Nchan, in one process, as fast as it
+// goes: in memory, a log of the last 64 messages.
+const nchanConfig = `load_module %[1]s;
+daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 20000;
+pid %[2]s/nginx.pid; error_log %[2]s/log;
+events { worker_connections 18000; }
+http {
+	access_log off; client_body_temp_path %[2]s/body; client_body_buffer_size 16k; keepalive_requests 1000000;
+	nchan_message_buffer_length 64; nchan_message_timeout 5m; nchan_shared_memory_size 64m;
+	server {
+		listen %[3]s backlog=4096;
+		location = /api/v1/alerts { nchan_publisher; nchan_channel_id $arg_shop; }
+		location = /ws { nchan_subscriber websocket; nchan_channel_id $arg_shops; nchan_subscriber_first_message newest; }
+		location = /events { nchan_subscriber eventsource; nchan_channel_id $arg_shops; nchan_subscriber_first_message newest; }
+	}
+}
+`
+
+// peer is nginx with Nchan.
+func (b *benchRun) peer(ctx context.Context) (t bench.Target, stop func() error, err error) {
+	dir, err := os.MkdirTemp(b.dir, "doorbell-bench-")
+	if err != nil {
+		return t, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	addr, err := freeAddr(ctx)
+	if err != nil {
+		return t, nil, err
+	}
+	file := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(file, fmt.Appendf(nil, nchanConfig, b.nchan, dir, addr), 0o600); err != nil {
+		return t, nil, err
+	}
+	program := "nginx"
+	if _, err := exec.LookPath(program); err != nil {
+		program = "/usr/sbin/nginx" // not everybody's path has it
+	}
+	p := &process{url: "http://" + addr + "/"}
+	p.cmd = exec.CommandContext(ctx, program, "-c", file, "-p", dir, "-e", filepath.Join(dir, "log")) //nolint:gosec // what the user asked for
+	if err := p.start(ctx); err != nil {
+		text, _ := os.ReadFile(filepath.Join(dir, "log")) // told where there is one
+		return t, nil, fmt.Errorf("nginx: %w %s", err, text)
+	}
+	return bench.Target{URL: p.url, PID: p.cmd.Process.Pid, Verbatim: true}, func() error { return errors.Join(p.end(), os.RemoveAll(dir)) }, nil
+}
+
 // process is a server that this command started.
 type process struct {
 	cmd *exec.Cmd
@@ -228,15 +288,22 @@ func (b *benchRun) child(ctx context.Context, dir, setting string) (*process, er
 		}
 		p.cmd.Stderr = p.log
 	}
+	if err := p.start(ctx); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *process) start(ctx context.Context) error {
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // none is left behind by a bench that was killed
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	if err := p.cmd.Start(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.ready(ctx); err != nil {
-		return nil, errors.Join(err, p.end())
+		return errors.Join(err, p.end())
 	}
-	return p, nil
+	return nil
 }
 
 func freeAddr(ctx context.Context) (string, error) {

@@ -10,9 +10,12 @@ import (
 	"testing"
 )
 
+// nchan is nginx's module in Debian's libnginx-mod-nchan.
+const nchan = "/usr/lib/nginx/modules/ngx_nchan_module.so"
+
 // TestBench runs every scenario of the load tool, small, against a server that
-// runs, and one against servers that it starts itself: the program loses,
-// doubles and reorders nothing, and every figure comes.
+// runs, and one against servers that it starts itself and beside Nchan: the
+// program loses, doubles and reorders nothing, and every figure comes.
 func TestBench(t *testing.T) {
 	s := startServer(t)
 	file := filepath.Join(t.TempDir(), "figures.jsonl")
@@ -23,7 +26,11 @@ func TestBench(t *testing.T) {
 	for _, scenarios := range []string{"fanout,flat", "shops,storm", "others,resume", "callbacks,idle"} {
 		run("--url", s.base, "--pid", pid, "--scenario", scenarios)
 	}
-	run("--scenario", "fanout")
+	need(t, "nginx")
+	if !exists(nchan) {
+		t.Fatalf("%s is needed; make deps installs it", nchan)
+	}
+	run("--scenario", "fanout", "--nchan", nchan)
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +46,8 @@ func TestBench(t *testing.T) {
 			t.Fatalf("%s: %v", line, err)
 		}
 		seen[f.Scenario+" "+f.Figure]++
-		if (f.Figure == "lost" || f.Figure == "doubled" || f.Figure == "reordered") && f.Value != 0 {
+		name := strings.TrimPrefix(f.Figure, "nchan_")
+		if (name == "lost" || name == "doubled" || name == "reordered") && f.Value != 0 {
 			t.Errorf("%s", line)
 		}
 		if strings.HasPrefix(f.Figure, "deliveries_per") && (f.Value == 0 || f.Floor == 0) {
@@ -47,7 +55,7 @@ func TestBench(t *testing.T) {
 		}
 	}
 	want := map[string]int{ // one for each transport and server
-		"fanout server_cpu_per_delivery": 4, "fanout latency_p99": 4, "flat deliveries_per_second": 2, "shops server_cpu_per_1000_alerts": 2,
+		"fanout server_cpu_per_delivery": 4, "fanout latency_p99": 4, "fanout nchan_latency_p99": 2, "flat deliveries_per_second": 2, "shops server_cpu_per_1000_alerts": 2,
 		"idle memory_per_console": 2, "others server_cpu_per_delivery": 4, "storm all_back_and_caught_up": 2, "resume caught_up_after": 2,
 		"resume lost": 2, "callbacks callbacks_per_second": 1, "callbacks callback_p99": 1,
 	}

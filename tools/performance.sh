@@ -2,7 +2,7 @@
 # Measures what docs/performance.md shows and draws its plots: half an hour on
 # two cores. Nothing else should run meanwhile. Needs Go, jq and gnuplot.
 #
-#   tools/performance.sh [table|consoles|shops|log|plots|markdown]...   (default: all)
+#   tools/performance.sh [table|nchan|consoles|shops|log|plots|markdown]...   (default: all)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=docs/performance images=docs/images
@@ -27,6 +27,13 @@ machine() {
 table() {
 	rm -f "$data/table.jsonl"
 	bench --runs "${RUNS:-5}" --json "$data/table.jsonl" | tee "$data/table.txt"
+}
+
+# The fan-out beside Nchan in the same run, where the module is installed (Debian:
+# libnginx-mod-nchan).
+nchan() {
+	rm -f "$data/nchan.jsonl"
+	bench --scenario fanout --nchan "${NCHAN:-/usr/lib/nginx/modules/ngx_nchan_module.so}" --runs "${RUNS:-5}" --json "$data/nchan.jsonl"
 }
 
 # The same 20,000 deliveries a second to ever more consoles, and the memory.
@@ -98,4 +105,4 @@ markdown() {
 
 machine
 for part in "${@:-table}"; do "$part"; done
-[ $# -gt 0 ] || { consoles; shops; log; plots; }
+[ $# -gt 0 ] || { nchan; consoles; shops; log; plots; }

@@ -24,6 +24,9 @@ type Target struct {
 	// Payments signs a callback for each order that it names; nil where the
 	// server takes no simulated payments.
 	Payments func(n int) ([]Payment, error)
+	// Verbatim: it is another kind of server, which keeps no order: what is
+	// posted to api/v1/alerts?shop=N is what that shop's consoles get.
+	Verbatim bool
 }
 
 // Payment is an order to be made and the callback that pays it.
@@ -42,6 +45,10 @@ type Start func(ctx context.Context) (t Target, stop func() error, err error)
 type Options struct {
 	Server Start
 	Floor  Start
+	// Peer is another server to measure beside them, where the scenario suits
+	// it; its figures begin with PeerName. May be nil.
+	Peer     Start
+	PeerName string
 	// BareWriter runs n payments by so many callers on nothing but the
 	// database's writer: the callbacks' baseline.
 	BareWriter func(ctx context.Context, n, callers int) (time.Duration, error)
@@ -133,7 +140,8 @@ type round struct {
 	faults  int
 }
 
-// measure runs the scenario on the floor, where it has one, and on the server.
+// measure runs the scenario on the floor, where it has one, on the server, and
+// on the peer.
 func (r *round) measure(ctx context.Context) error {
 	floor := map[string]float64{}
 	if r.scenario.floor && r.Floor != nil {
@@ -160,6 +168,27 @@ func (r *round) measure(ctx context.Context) error {
 		}
 	}
 	r.faults = on.faults
+	return r.measurePeer(ctx, floor)
+}
+
+func (r *round) measurePeer(ctx context.Context, floor map[string]float64) error {
+	if r.Peer == nil || !r.scenario.peer {
+		return nil
+	}
+	on, err := r.on(ctx, r.Peer)
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.PeerName, err)
+	}
+	for _, f := range on.figures {
+		if f.Floor = floor[f.Name]; f.Floor > 0 {
+			f.Ratio = f.Value / f.Floor
+		}
+		f.Name = r.PeerName + "_" + f.Name
+		r.figures = append(r.figures, f)
+		if err := r.emit(f); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

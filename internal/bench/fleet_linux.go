@@ -57,6 +57,7 @@ type console struct {
 	next  int64 // the seq that must come; 0: any
 
 	dialing bool // the answer's head has not come whole
+	plain   bool // its body is not in chunks
 }
 
 const (
@@ -274,6 +275,8 @@ func (f *fleet) request(c *console) []byte {
 	if f.transport == "ws" {
 		b.WriteString("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
 			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: doorbell.v1\r\n")
+	} else {
+		b.WriteString("Accept: text/event-stream\r\n")
 	}
 	b.WriteString("\r\n")
 	return b.Bytes()
@@ -286,7 +289,8 @@ func (f *fleet) head(c *console, b []byte) (rest []byte) {
 	if !whole {
 		return b
 	}
-	status, _, _ := strings.Cut(string(head), "\r\n")
+	status, fields, _ := strings.Cut(string(head), "\r\n")
+	c.plain = !strings.Contains(strings.ToLower(fields), "transfer-encoding: chunked")
 	if !strings.HasPrefix(status, "HTTP/1.1 101") && !strings.HasPrefix(status, "HTTP/1.1 200") {
 		f.greeted(c, fmt.Errorf("a new console was refused: %s: %s", status, rest))
 		return nil

@@ -88,8 +88,7 @@ func (f *floor) alert(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seq++
-	data := fmt.Appendf(nil, `{"type":1,"orderId":%d,"content":"您有新的外卖订单，请及时处理","shopId":%d,"seq":%d,"number":"","source":"external","time":%q}`,
-		order, shop, s.seq, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"))
+	data := wireAlert(shop, s.seq, order)
 	frame := webSocketFrame(data)
 	if s.events {
 		frame = eventChunk(fmt.Sprintf("floor.%d:%d", shop, s.seq), data)
@@ -99,6 +98,12 @@ func (f *floor) alert(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(http.StatusCreated)
 	_, _ = w.Write(data)
+}
+
+// wireAlert is what doorbell makes of appendAlert's.
+func wireAlert(shop, seq, order int64) []byte {
+	return fmt.Appendf(nil, `{"type":1,"orderId":%d,"content":"您有新的外卖订单，请及时处理","shopId":%d,"seq":%d,"number":"","source":"external","time":%q}`,
+		order, shop, seq, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"))
 }
 
 func webSocketFrame(data []byte) []byte {

@@ -26,6 +26,10 @@ func (f *fleet) take(c *console, b []byte) {
 	case c.dialing:
 	case f.transport == "ws":
 		rest = f.webSocketFrames(c, b)
+	case c.plain:
+		end := bytes.LastIndexByte(b, '\n') + 1
+		f.events(c, b[:end])
+		rest = b[end:]
 	default:
 		rest = f.chunks(c, b)
 	}

@@ -187,9 +187,16 @@ func (l *load) send(ctx context.Context, callers, n int, due func(int) error) er
 	}
 	from := s.fleet.number(n)
 	first := l.sent.Load()
+	if s.target.Verbatim {
+		callers = 1 // it keeps the order in which they come
+	}
 	return s.call(ctx, callers, n, due, func(c *caller, i int) error {
 		shop := firstShop + (first+int64(i))%int64(l.shops)
-		body := appendAlert(nil, shop, from+int64(i))
+		path, body := path, appendAlert(nil, shop, from+int64(i))
+		if s.target.Verbatim {
+			path += "?shop=" + strconv.FormatInt(shop, 10)
+			body = s.numbered(shop, from+int64(i))
+		}
 		began := time.Now()
 		s.fleet.left(from+int64(i), began)
 		if err := c.post(path, header, body); err != nil {
@@ -211,6 +218,16 @@ func appendAlert(b []byte, shop, order int64) []byte {
 	b = append(b, `,"orderId":`...)
 	b = strconv.AppendInt(b, order, 10)
 	return append(b, `,"content":"您有新的外卖订单，请及时处理"}`...)
+}
+
+// numbered is an alert as its shop's consoles are to get it. One caller needs no
+// lock.
+func (s *site) numbered(shop, order int64) []byte {
+	if s.seqs == nil {
+		s.seqs = map[int64]int64{}
+	}
+	s.seqs[shop]++
+	return wireAlert(shop, s.seqs[shop], order)
 }
 
 func pathOf(base, rest string) (string, error) {

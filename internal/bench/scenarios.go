@@ -24,6 +24,7 @@ type scenario struct {
 	name, help string
 	floor      bool // the floor can take it too
 	once       bool // it does not depend on the transport
+	peer       bool // a server that only passes on can take it too
 	run        func(ctx context.Context, s *site) error
 }
 
@@ -35,14 +36,14 @@ func (s scenario) over(transports []string) []string {
 }
 
 var scenarios = []scenario{
-	{"fanout", "one shop, 1000 consoles, 20 alerts a second: CPU per delivery, latency", true, false, fanout},
-	{"flat", "the same as fast as it goes, 64 alerts under way", true, false, flat},
-	{"shops", "250 shops of 4 consoles, as fast as it goes: CPU per 1000 alerts", true, false, shops},
-	{"idle", "5000 consoles that hear nothing: memory of each", false, false, idle},
-	{"others", "100 consoles of one shop, beside 100 and then 10000 of others: CPU per delivery", false, false, others},
-	{"storm", "3000 consoles cut at once, all come back and catch up", false, false, storm},
-	{"resume", "1000 consoles, 150 alerts, all cut for a second in the middle", false, false, resume},
-	{"callbacks", "signed payment callbacks: as fast as it goes against the bare writer, and 200 a second beside 5000 consoles", false, true, callbacks},
+	{"fanout", "one shop, 1000 consoles, 20 alerts a second: CPU per delivery, latency", true, false, true, fanout},
+	{"flat", "the same as fast as it goes, 64 alerts under way", true, false, false, flat},
+	{"shops", "250 shops of 4 consoles, as fast as it goes: CPU per 1000 alerts", true, false, false, shops},
+	{"idle", "5000 consoles that hear nothing: memory of each", false, false, false, idle},
+	{"others", "100 consoles of one shop, beside 100 and then 10000 of others: CPU per delivery", false, false, false, others},
+	{"storm", "3000 consoles cut at once, all come back and catch up", false, false, false, storm},
+	{"resume", "1000 consoles, 150 alerts, all cut for a second in the middle", false, false, false, resume},
+	{"callbacks", "signed payment callbacks: as fast as it goes against the bare writer, and 200 a second beside 5000 consoles", false, true, false, callbacks},
 }
 
 func fanout(ctx context.Context, s *site) error {

@@ -16,6 +16,7 @@ type site struct {
 	callers []*caller
 	figures []Figure
 	faults  int
+	seqs    map[int64]int64 // of a target that numbers nothing
 
 	consoles, shops int
 }
