@@ -13,9 +13,9 @@ import (
 // nchan is nginx's module in Debian's libnginx-mod-nchan.
 const nchan = "/usr/lib/nginx/modules/ngx_nchan_module.so"
 
-// TestBench runs every scenario of the load tool, small, against a server that
-// runs, and one against servers that it starts itself and beside Nchan: the
-// program loses, doubles and reorders nothing, and every figure comes.
+// TestBench runs every scenario of the load tool at a small size against a running
+// server, and one against servers that the tool starts itself and beside Nchan: no
+// alert is lost, doubled or reordered, and every figure is reported.
 func TestBench(t *testing.T) {
 	s := startServer(t)
 	file := filepath.Join(t.TempDir(), "figures.jsonl")

@@ -3,6 +3,8 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -29,7 +31,8 @@ func openBrowser(t *testing.T) *rod.Browser {
 		} {
 			chromium.Set(flags.Flag(f))
 		}
-		// A name that is no loopback address: its pages are on plain http as in a shop.
+		// A name that is not a loopback address: its pages use plain http, as in a
+		// shop.
 		chromium.Set("host-resolver-rules", "MAP shop.test 127.0.0.1")
 		url, err := chromium.Launch()
 		if err != nil {
@@ -48,21 +51,21 @@ func openBrowser(t *testing.T) *rod.Browser {
 
 func stopBrowser() {
 	if browser != nil {
-		_ = browser.Close() // the process is ended next
+		_ = browser.Close() // the process is killed next
 		chromium.Kill()
 		chromium.Cleanup()
 	}
 }
 
-// counting runs before the page's own scripts: it counts what a person would
-// see and hear.
+// counting runs before the page's own scripts: it counts what a person would see
+// and hear.
 const counting = `window.counted = {shown: [], heard: [], said: [], rings: [], changes: 0, errors: [], tones: 0};
 document.addEventListener('doorbell', (e) => {
   const d = e.detail;
   if (d.shown) counted.shown.push(d.shown.shopId + ':' + d.shown.seq + ':' + d.shown.type);
   else if (d.heard) {
     counted.heard.push(d.heard + ':' + d.alert.seq);
-    counted.rings.push({at: Date.now(), gain: d.gain, quiet: d.quiet});
+    counted.rings.push({at: Date.now(), gain: d.gain, quiet: d.quiet, seqs: d.alerts.map((a) => a.seq)});
   }
 });
 const dial = window.WebSocket;
@@ -82,19 +85,34 @@ window.addEventListener('unhandledrejection', (e) => counted.errors.push(String(
 const start = OscillatorNode.prototype.start;
 OscillatorNode.prototype.start = function (...a) { counted.tones++; counted.lastTone = Date.now(); return start.apply(this, a); };`
 
-// counted is what the page counted.
+// counted is what counting has recorded.
 type counted struct {
 	Shown, Heard, Errors []string
 	Rings                []struct {
 		At    int64
 		Gain  float64
 		Quiet bool
+		Seqs  []int // of the alerts that it told of
 	}
 	Tones    int
 	LastTone int64 // ms
 	DialAt   int64 // ms: the first WebSocket
 	LiveAt   int64 // ms
 	SilentAt int64 // ms: the last open alert went
+}
+
+// told reports whether rings have covered these alerts.
+func (c counted) told(seqs ...int) bool {
+	for _, seq := range seqs {
+		heard := false
+		for _, r := range c.Rings {
+			heard = heard || slices.Contains(r.Seqs, seq)
+		}
+		if !heard {
+			return false
+		}
+	}
+	return true
 }
 
 // page is one tab.
@@ -149,7 +167,7 @@ func (p *page) size(width, height int) {
 	}
 }
 
-// dark asks for the dark scheme.
+// dark selects the dark colour scheme.
 func (p *page) dark() {
 	p.t.Helper()
 	scheme := &proto.EmulationMediaFeature{Name: "prefers-color-scheme", Value: "dark"}
@@ -158,7 +176,7 @@ func (p *page) dark() {
 	}
 }
 
-// counts reads what was counted so far.
+// counts returns what was counted so far.
 func (p *page) counts() (c counted) {
 	p.t.Helper()
 	res, err := p.Eval(`() => window.counted`)
@@ -182,17 +200,62 @@ func (p *page) js(expression string) string {
 
 func (p *page) click(selector string) {
 	p.t.Helper()
-	_, err := p.Activate() // a tab behind another draws nothing, and is waited for in vain
+	_, err := p.Activate() // a background tab draws nothing, so waiting for it never ends
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	el, err := p.Element(selector)
+	if err == nil {
+		err = el.ScrollIntoView()
+	}
+	p.frame() // what is far off the screen has no size before it is drawn (content-visibility)
 	if err == nil {
 		err = el.Click(proto.InputMouseButtonLeft, 1)
 	}
 	if err != nil {
 		p.t.Fatalf("click %s: %v", selector, err)
 	}
+}
+
+// frame waits until the page has painted: a press is judged by the frame that was
+// visible.
+func (p *page) frame() {
+	p.t.Helper()
+	if _, err := p.Eval(`() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))`); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// cards returns the number of orders on the board.
+func (p *page) cards() int {
+	n, err := strconv.Atoi(p.js(`document.querySelectorAll('#open .alert').length`))
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// accept presses the oldest order's button until the press counts: a press on a
+// card that has just appeared does not.
+func (p *page) accept() {
+	p.t.Helper()
+	pending := `document.querySelectorAll('#open .alert.pending').length`
+	before := p.js(pending)
+	eventually(p.t, "the press counts", func() bool {
+		p.click("#open .alert:not(.pending) .accept")
+		p.frame()
+		return p.js(pending) > before
+	})
+}
+
+// undo takes the accept back once the button is enabled.
+func (p *page) undo() {
+	p.t.Helper()
+	eventually(p.t, "it was undone", func() bool {
+		p.click("#open .alert .undo")
+		p.frame()
+		return p.js(`document.querySelectorAll('#open .alert.pending').length`) == "0"
+	})
 }
 
 // waitLink waits until the console is connected over the transport.
@@ -215,7 +278,7 @@ func (p *page) soundOn() {
 	eventually(p.t, "the test tone played", func() bool { return p.js(`document.getElementById('muted').hidden`) == "true" && p.counts().Tones >= 3 })
 }
 
-// shot keeps a picture for people to look at.
+// shot saves a screenshot for people.
 func (p *page) shot(name string) {
 	p.t.Helper()
 	dir := "shots"

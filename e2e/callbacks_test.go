@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"doorbell/internal/payment/paysim"
+	"doorbell/internal/payment/providers"
 	"doorbell/transport/transporttest"
 )
 
@@ -16,7 +17,7 @@ import (
 type payments struct {
 	t       *testing.T
 	s       *server
-	sim     paysim.Provider
+	sim     paysim.Player
 	url     string
 	service string
 	client  *http.Client
@@ -25,7 +26,7 @@ type payments struct {
 
 func newPayments(t *testing.T, s *server, base string) *payments {
 	t.Helper()
-	all, err := paysim.Load(s.data())
+	all, err := providers.LoadPlayers(s.data())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func newPayments(t *testing.T, s *server, base string) *payments {
 	return p
 }
 
-// sign makes orders of shop 2 and the callbacks that pay them.
+// sign creates orders of shop 2 and the callbacks that pay them.
 func (p *payments) sign(n int) (out []paysim.Callback) {
 	p.t.Helper()
 	for range n {
@@ -53,8 +54,8 @@ func (p *payments) sign(n int) (out []paysim.Callback) {
 	return out
 }
 
-// send sends one callback each pause, whatever the answers, and returns the
-// times to the answers, sorted.
+// send sends one callback each interval, whatever the answers, and returns the
+// sorted answer times.
 func (p *payments) send(callbacks []paysim.Callback, each time.Duration) []time.Duration {
 	p.t.Helper()
 	took := make([]time.Duration, len(callbacks))
@@ -83,9 +84,9 @@ func (p *payments) send(callbacks []paysim.Callback, each time.Duration) []time.
 	return took
 }
 
-// TestCallbackLatency: a callback is verified, committed and answered in 100 ms
-// at 200 a second while consoles listen, and in a second while all of them
-// storm in at once; at pay.addr as at server.addr, and none is refused.
+// TestCallbackLatency: callbacks at 200 a second are verified, committed and
+// answered within 100 ms while consoles listen, and within a second while all
+// consoles reconnect at once; at pay.addr and at server.addr, and none is refused.
 func TestCallbackLatency(t *testing.T) {
 	consoles := transporttest.Size(t, "DOORBELL_TEST_LISTENERS", 500)
 	slack := transporttest.Size(t, "DOORBELL_TEST_SLACK", 3) // 1 in make long

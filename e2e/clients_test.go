@@ -19,8 +19,8 @@ connect({ url: '%[1]s', getToken: () => '%[2]s', transports: ['%[3]s'], storageK
   onAlert: (a) => got.push(a.seq), onState: (s) => states.push(s.state + ' ' + s.transport) });
 </script>`
 
-// TestClientOnAnotherOrigin: a page of another origin and port follows with
-// its own token, over WebSocket and over fetch, through a server restart.
+// TestClientOnAnotherOrigin: a page of another origin and port follows with its
+// own token, over WebSocket and fetch, through a server restart.
 func TestClientOnAnotherOrigin(t *testing.T) {
 	for _, transport := range []string{"websocket", "sse", "poll"} {
 		t.Run(transport, func(t *testing.T) {
@@ -53,7 +53,8 @@ func TestClientOnAnotherOrigin(t *testing.T) {
 	}
 }
 
-// TestNativeEventSource uses the browser's own, which resumes by itself.
+// TestNativeEventSource uses the browser's own EventSource, which resumes by
+// itself.
 func TestNativeEventSource(t *testing.T) {
 	s := startServer(t)
 	p := openPage(t, s.link())
@@ -71,7 +72,7 @@ func TestNativeEventSource(t *testing.T) {
 	eventually(t, "the log names the sid", func() bool { return strings.Contains(s.log.String(), "sid=till-1 transport=sse") })
 }
 
-// TestCurl is the README's line.
+// TestCurl runs the README's curl command.
 func TestCurl(t *testing.T) {
 	s := startServer(t)
 	var out output
@@ -93,7 +94,7 @@ func TestCurl(t *testing.T) {
 	})
 }
 
-// TestWatch follows by the program's own client through a restart.
+// TestWatch follows with doorbell watch through a restart.
 func TestWatch(t *testing.T) {
 	for _, transport := range []string{"ws", "sse", "poll"} {
 		t.Run(transport, func(t *testing.T) {
@@ -122,7 +123,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestDemo is the demonstration page over each transport.
+// TestDemo opens the demonstration page over each transport.
 func TestDemo(t *testing.T) {
 	s := startServer(t)
 	p := openPage(t, s.link())
@@ -161,36 +162,36 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// TestTutorialPage opens the tutorial's page as printed, from disk.
-func TestTutorialPage(t *testing.T) {
+// TestPlainPage opens, from disk, a page that makes the tutorial's calls.
+func TestPlainPage(t *testing.T) {
 	s := startServer(t, "DOORBELL_SKY_OPEN=true", "DOORBELL_AUTH_ORIGINS=null", "DOORBELL_LOG_CLIENT_TEXT=true",
 		"DOORBELL_ANNOUNCE_CRON=0/1 * * * * ?", "DOORBELL_ANNOUNCE_PLAIN=true")
 	eventually(t, "the start warns", func() bool { return strings.Contains(s.log.String(), "sky.open admits anybody") })
-	printed, err := os.ReadFile("testdata/tutorial.html")
+	plain, err := os.ReadFile("testdata/plain.html")
 	if err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "websocket.html")
-	page := strings.Replace(string(printed), "localhost:8080", s.addr, 1)
+	page := strings.Replace(string(plain), "localhost:8080", s.addr, 1)
 	if err := os.WriteFile(file, []byte(page), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p := openPage(t, "file://"+file)
 	shows := func(want string) {
 		t.Helper()
-		eventually(t, "the page shows "+want, func() bool { return strings.Contains(p.js(`document.getElementById('message').textContent`), want) })
+		eventually(t, "the page shows "+want, func() bool { return strings.Contains(p.js(`document.getElementById('seen').textContent`), want) })
 	}
-	shows("连接成功")
+	shows("已连接")
 	shows("这是来自服务端的消息: ")
 	s.run("simulate", "--pause", "0s")
 	shows(`"type":1,"orderId":1,"content":"订单号: `)
-	p.MustElement("#text").MustInput("hi")
-	p.MustElementR("button", "发送消息").MustClick()
+	p.MustElement("#words").MustInput("hi")
+	p.MustElement("#say").MustClick()
 	eventually(t, "what it sent is logged, quoted", func() bool { return strings.Contains(s.log.String(), `bytes=2 text="\"hi\""`) })
-	p.MustElementR("button", "关闭连接").MustClick()
-	shows("close")
+	p.MustElement("#leave").MustClick()
+	shows("已断开")
 	eventually(t, "the close is clean", func() bool { return strings.Contains(s.log.String(), "code=1005 reason=gone") })
-	if text := p.js(`document.getElementById('message').textContent`); strings.Contains(text, "error") || strings.Contains(text, "hello") {
+	if text := p.js(`document.getElementById('seen').textContent`); strings.Contains(text, "出错") || strings.Contains(text, "hello") {
 		t.Errorf("the page shows %s", text)
 	}
 }

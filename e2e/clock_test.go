@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,6 +28,9 @@ import (
 )
 
 func init() {
+	if n, err := strconv.ParseInt(os.Getenv("TEST_CLOCK_OFF"), 10, 64); err == nil {
+		time.SetJump(n)
+	}
 	c := make(chan os.Signal, 8)
 	signal.Notify(c, syscall.SIGUSR2)
 	go func() {
@@ -48,42 +52,49 @@ func init() {
 }
 `
 
-// buildJumper is the program with a clock that can be set.
-func buildJumper(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
+// jumperBinary is the program with a clock that can be set, by jump, and is set at
+// its start by the seconds of TEST_CLOCK_OFF.
+var jumperBinary = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(filepath.Dir(binary), "jumper")
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	original := filepath.Join(strings.TrimSpace(string(root)), "src", "time", "time.go")
 	text, err := os.ReadFile(original)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	const reads = "sec, nsec, mono := runtimeNow()\n"
 	if n := strings.Count(string(text), reads); n == 0 {
-		t.Fatalf("%s reads the clock in another way", original)
+		return "", fmt.Errorf("%s reads the clock in another way", original)
 	}
 	patched := strings.ReplaceAll(string(text), reads, reads+"\tsec += jump.Load()\n")
 	patched = strings.Replace(patched, "import (\n", "import (\n\t\"sync/atomic\"\n", 1) +
 		"\nvar jump atomic.Int64\n\n// SetJump moves the wall clock by seconds.\nfunc SetJump(seconds int64) { jump.Store(seconds) }\n"
 	main, err := filepath.Abs("../clockjump_overlay.go")
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	overlay := map[string]map[string]string{"Replace": {original: filepath.Join(dir, "time.go"), main: filepath.Join(dir, "main.go")}}
-	for file, content := range map[string]string{"time.go": patched, "main.go": jumper, "overlay.json": toJSON(t, overlay)} {
+	list, err := json.Marshal(overlay)
+	if err != nil {
+		return "", err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	for file, content := range map[string]string{"time.go": patched, "main.go": jumper, "overlay.json": string(list)} {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
+			return "", err
 		}
 	}
 	bin := filepath.Join(dir, "doorbell")
 	if out, err := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", bin, "..").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}
-	return bin
-}
+	return bin, nil
+})
 
 // jump sets the server's clock off by d.
 func (s *server) jump(d time.Duration) {
@@ -103,7 +114,11 @@ func (s *server) jump(d time.Duration) {
 // a replay, so they are refused, loudly, and taken when they come again.
 func TestClockJumps(t *testing.T) {
 	rng := transporttest.Seeded(t)
-	s := startBinary(t, buildJumper(t))
+	bin, err := jumperBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startBinary(t, bin)
 	w := loadOn(t, s, 4, 8, rng, func(s *server) string { return s.base })
 	jumps := transporttest.Size(t, "DOORBELL_TEST_JUMPS", 30)
 	for range jumps {

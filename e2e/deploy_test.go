@@ -13,8 +13,8 @@ import (
 	"doorbell/transport/transporttest"
 )
 
-// TestRollingRestarts replaces the server again and again under load, with the
-// listening socket handed over as systemd does: no callback is refused.
+// TestRollingRestarts replaces the server again and again under load, and hands
+// the listening socket over as systemd does: no callback is refused.
 func TestRollingRestarts(t *testing.T) {
 	rng := transporttest.Seeded(t)
 	restarts := transporttest.Size(t, "DOORBELL_TEST_RESTARTS", 10)
@@ -63,7 +63,7 @@ type crowd struct {
 }
 
 // gather connects n consoles, half over WebSocket and half over SSE, which
-// come back by themselves.
+// reconnect by themselves.
 func gather(t *testing.T, s *server, n int) *crowd {
 	t.Helper()
 	c := &crowd{t: t, s: s, token: s.token("console", "--shops", "1"), seen: make([]atomic.Int64, n), stop: make(chan struct{})}
@@ -130,7 +130,7 @@ func (c *crowd) have(seq int64) bool {
 	return true
 }
 
-// TestStorm: all consoles come back at once after a restart and catch up.
+// TestStorm: all consoles reconnect at once after a restart and catch up.
 func TestStorm(t *testing.T) {
 	consoles := transporttest.Size(t, "DOORBELL_TEST_STORM", 3000)
 	bin, err := plainBinary()

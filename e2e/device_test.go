@@ -13,8 +13,8 @@ import (
 
 var pairLink = regexp.MustCompile(`http\S+#pair=\S+`)
 
-// TestPairing: a link is pressed once on a tablet, which stays signed in until
-// somebody revokes it; an app's own browser spends nothing.
+// TestPairing: a link is used once on a tablet, which stays signed in until it is
+// revoked; an app's built-in browser does not use the link up.
 func TestPairing(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -54,9 +54,9 @@ func TestPairing(t *testing.T) {
 	tablet.MustNavigate(s.base)
 	tablet.waitLink("websocket")
 	second := openPage(t, link)
-	eventually(t, "the second device sees the shop", func() bool { return second.js(`document.getElementById('pair').hidden`) == "false" })
-	second.click("#pair button")
-	eventually(t, "the link is used up", func() bool { return second.js(`document.getElementById('sign-in').hidden`) == "false" })
+	eventually(t, "a used link says what makes another", func() bool {
+		return second.js(`document.getElementById('sign-in').hidden`) == "false" && strings.Contains(second.js(`document.getElementById('sign-in-hint').textContent`), "doorbell pair")
+	})
 
 	owner := openPage(t, s.link())
 	owner.waitLink("websocket")
@@ -76,25 +76,49 @@ func TestPairing(t *testing.T) {
 	})
 }
 
-// TestShellWithoutServer: a page that is loaded while the server is away shows
-// itself, and that it is offline.
-func TestShellWithoutServer(t *testing.T) {
+// TestLinkAsksBeforeItReplaces: a link for another shop, opened in a signed-in
+// browser, asks first, with both shops' names from the server, and is not used
+// before the press; a link for the same shop does not ask.
+func TestLinkAsksBeforeItReplaces(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
-	p := openPage(t, s.link())
-	p.waitLink("websocket")
-	eventually(t, "the worker controls the page", func() bool { return p.js(`navigator.serviceWorker.controller !== null`) == "true" })
-	p.MustReload()
-	p.waitLink("websocket")
 	s.stop(15)
-	_ = p.Reload() // from what the worker kept
-	eventually(t, "the page is there without its server", func() bool { return p.js(`document.getElementById('title')?.textContent ?? ''`) != "" })
+	s.env = append(s.env, "DOORBELL_SHOPS=[{id: 1, name: 总店}, {id: 2, name: 分店}]")
 	s.start()
+	linkFor := func(shop string) string {
+		return strings.Replace(strings.TrimSpace(s.run("link", "--shops", shop)), "#", "?lang=zh#", 1)
+	}
+	p := openPage(t, linkFor("1"))
 	p.waitLink("websocket")
+	again, other := linkFor("1"), linkFor("2")
+	visit := func(link string) {
+		p.MustNavigate("about:blank") // or a fragment alone would change
+		p.MustNavigate(link)
+	}
+	visit(again)
+	p.waitLink("websocket")
+	for _, press := range []struct{ button, shop string }{{"#switch-no", "总店"}, {"#switch-yes", "分店"}} {
+		visit(other)
+		eventually(t, "the page asks", func() bool { return p.js(`document.getElementById('switch').hidden`) == "false" })
+		asked := p.js(`document.getElementById('switch').textContent`)
+		if !strings.Contains(asked, "当前登录：总店") || !strings.Contains(asked, "链接指向：分店") {
+			t.Errorf("it asks: %s", asked)
+		}
+		if at := p.js(`location.href`); strings.Contains(at, "ticket=") {
+			t.Errorf("the address bar still has %s", at)
+		}
+		p.shot("switch")
+		p.click(press.button)
+		p.waitLink("websocket")
+		eventually(t, "the page is "+press.shop+"'s", func() bool {
+			res, err := p.Eval(`async () => (await (await fetch('api/v1/me')).json()).shops[0].name`)
+			return err == nil && res.Value.Str() == press.shop
+		})
+	}
 }
 
-// TestPushOnAClosedTab: what is pushed is shown by the worker where no page is
-// looked at, and silenced by the alert that closes it.
+// TestPushOnAClosedTab: the worker shows a push if no page is visible, and removes
+// it after the alert that closes it.
 func TestPushOnAClosedTab(t *testing.T) {
 	s := startServer(t)
 	p := openPage(t, s.link())
@@ -126,20 +150,20 @@ func TestPushOnAClosedTab(t *testing.T) {
 			return (await registration.getNotifications()).map((n) => n.title + '|' + n.body).join(';');
 		})()`, alertType, alertType))
 	}
-	eventually(t, "the worker shows an order", func() bool { return push(1) == "New order|订单号: 7" })
-	if got := push(2); got != "Customer is asking|订单号: 7" {
+	eventually(t, "the worker shows an order", func() bool { return push(1) == "New order|Order 7" })
+	if got := push(2); got != "Customer is waiting|Order 7" {
 		t.Errorf("after a reminder of the same order: %q, want it alone", got)
 	}
-	if got := push(3); got != "✓|订单号: 7" {
+	if got := push(3); got != "✓|Order 7" {
 		t.Errorf("after the alert that closes it: %q", got)
 	}
 	if _, err := p.Activate(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "nothing is shown where the page is looked at", func() bool { return push(1) == "✓|订单号: 7" })
+	eventually(t, "nothing is shown where the page is looked at", func() bool { return push(1) == "✓|Order 7" })
 }
 
-// worker evaluates in the service worker of a site.
+// worker returns a function that evaluates in a site's service worker.
 func (p *page) worker(base string) func(expression string) string {
 	p.t.Helper()
 	var session proto.TargetSessionID
@@ -180,7 +204,7 @@ func (p *page) worker(base string) func(expression string) string {
 	}
 }
 
-// TestDoctor says in words what each path does, and what cures it.
+// TestDoctor: the page explains what each transport does, and how to repair it.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "DOORBELL_SERVER_TRUSTED_PROXIES=", "DOORBELL_PAY_TRIAL=true")
@@ -199,6 +223,13 @@ func TestDoctor(t *testing.T) {
 			p := openPage(t, strings.Replace(s.link(), s.base, c.base, 1))
 			eventually(t, "signed in", func() bool { return p.js(`document.getElementById('board').hidden`) == "false" })
 			p.MustNavigate(c.base + "doctor")
+			// Each step is listed from the beginning, and shows its result while the
+			// next one runs.
+			eventually(t, "the steps are there", func() bool { return p.js(`document.querySelectorAll('#checks li').length`) == "8" })
+			eventually(t, "the first finding, while it looks on", func() bool {
+				return p.js(`document.querySelector('[data-check=answer]')?.className`) == "ok" && p.js(`document.getElementById('again').disabled`) == "true"
+			})
+			eventually(t, "a step that runs", func() bool { return p.js(`document.querySelector('[data-check=idle]')?.className`) == "running" })
 			eventually(t, "the doctor is done", func() bool { return p.js(`document.getElementById('again').disabled`) == "false" })
 			for check, want := range c.want {
 				if got := p.js(fmt.Sprintf(`document.querySelector('[data-check=%s]')?.className`, check)); got != want {
@@ -214,6 +245,22 @@ func TestDoctor(t *testing.T) {
 			}
 		})
 	}
+}
+
+// foreign returns page texts in the wrong language: any Chinese on an English
+// page, two English words in a row on a Chinese one. The shop's own texts,
+// commands, and proxy settings are exempt.
+func (p *page) foreign(language string) string {
+	return p.js(`(() => {
+		const texts = [document.title];
+		for (const el of document.querySelectorAll('body *')) {
+			if (el.closest('[hidden], .detail, pre, option, #version') || el.closest('dialog:not([open])')) continue;
+			for (const n of el.childNodes) if (n.nodeType === Node.TEXT_NODE) texts.push(n.data);
+			for (const a of ['aria-label', 'placeholder', 'title', 'alt']) texts.push(el.getAttribute(a) ?? '');
+		}
+		const other = '` + language + `' === 'en' ? /\p{Script=Han}/u : /[a-z]{2,} [a-z]{2,}/i;
+		return texts.filter((text) => other.test(text.replace(/doorbell \w+( --\w+ \S+)*/g, ''))).join('\n');
+	})()`)
 }
 
 // TestAccessibility: axe finds nothing on any screen, in both languages, light
@@ -235,6 +282,9 @@ func TestAccessibility(t *testing.T) {
 					t.Errorf("%s, %s: a phone's page is %s px too wide", screen, language, wide)
 				}
 				p.size(1280, 800)
+				if found := p.foreign(language); found != "" {
+					t.Errorf("%s, %s: texts of another language:\n%s", screen, language, found)
+				}
 				if dark {
 					p.dark()
 				}
@@ -255,7 +305,7 @@ func TestAccessibility(t *testing.T) {
 			}
 			p.MustReload()
 			p.waitLink("websocket")
-			eventually(t, "the alerts are shown", func() bool { return p.js(`document.querySelectorAll('#open .alert').length`) == "2" })
+			eventually(t, "the alerts are shown", func() bool { return len(p.counts().Shown) == 2 })
 			check(p, "ringing")
 			p.click("#history summary")
 			check(p, "details")
@@ -267,6 +317,9 @@ func TestAccessibility(t *testing.T) {
 			p.MustNavigate(s.base + "doctor?lang=" + language)
 			eventually(t, "the doctor began", func() bool { return p.js(`document.getElementById('title').textContent`) != "" })
 			check(p, "doctor")
+			p.MustNavigate(s.base + "ledger?lang=" + language)
+			eventually(t, "the ledger is read", func() bool { return p.js(`document.getElementById('sum').childElementCount`) == "9" })
+			check(p, "ledger")
 			p.MustNavigate(s.base + "?lang=" + language)
 			p.waitLink("websocket")
 			p.click("#sign-out")

@@ -9,11 +9,13 @@ import (
 	"syscall"
 	"testing"
 
-	"doorbell/internal/payment/paysim"
+	"doorbell/internal/payment/providers"
+	"doorbell/internal/payment/wechat"
 )
 
-// TestFullDisk fills the server's disk: everything answers with a clear error,
-// nothing is acknowledged that is not kept, and with room it goes on by itself.
+// TestFullDisk fills the server's disk: every answer is a clear error, nothing is
+// acknowledged that is not stored, and with free space the server works again by
+// itself.
 func TestFullDisk(t *testing.T) {
 	data := t.TempDir()
 	if err := syscall.Mount("tmpfs", data, "tmpfs", 0, "size=1m"); err != nil {
@@ -43,13 +45,13 @@ func TestFullDisk(t *testing.T) {
 	if status != http.StatusServiceUnavailable || answer["code"] != "unavailable" || !strings.Contains(fmt.Sprint(answer["detail"]), "nothing was changed") {
 		t.Errorf("a full disk: %d %v, want 503 that says so", status, answer)
 	}
-	providers, err := paysim.Load(data)
+	players, err := providers.LoadPlayers(data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	simulator := providers.WeChat
+	simulator := players.WeChat
 	pay := func() int {
-		return s.callback(simulator, paysim.Notice{Content: simulator.Payment("D-1", "T1", 100)})
+		return s.callback(simulator, wechat.Notice{Content: simulator.Payment("D-1", "T1", 100)})
 	}
 	if paid := pay(); paid != http.StatusServiceUnavailable {
 		t.Errorf("a callback on a full disk: %d, want 503", paid)

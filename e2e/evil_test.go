@@ -13,20 +13,20 @@ import (
 	"testing"
 	"time"
 
-	"doorbell/internal/payment/paysim"
+	"doorbell/internal/payment/wechat"
 	"doorbell/transport/transporttest"
 )
 
-// evil is a client that keeps a connection busy on purpose.
+// evil is a client that deliberately keeps a connection busy.
 type evil struct {
 	name string
 	head string // sent at once
-	drip string // sent over and over, a piece each tenth of a second
+	drip string // sent repeatedly, a piece each tenth of a second
 	read bool   // reads what comes
 }
 
-// TestEvilHTTP: clients that send and read as slowly as they can, and floods
-// of forgeries and bad tokens, hold up no callback; the slow are cut.
+// TestEvilHTTP: clients that send and read as slowly as they can, and floods of
+// forgeries and bad tokens, delay no callback; the slow clients are cut.
 func TestEvilHTTP(t *testing.T) {
 	rng := transporttest.Seeded(t)
 	each := transporttest.Size(t, "DOORBELL_TEST_EVIL", 25) // connections of each kind
@@ -94,14 +94,15 @@ func TestEvilHTTP(t *testing.T) {
 	w.finish()
 }
 
-// patience is how long an evil client may hold on: the server's 10 s, and what
-// two busy cores add.
+// patience is how long a slow client may stay: the server's 10 s, and an allowance
+// for two busy cores.
 const patience = 15 * time.Second
 
-// hold stalls until the server ends it, and returns how long that took.
+// hold stalls until the server ends the connection, and returns how long that
+// took.
 func (e evil) hold(addr string) (time.Duration, error) {
 	small := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
-		var fault error // before it connects: a window that shrinks later confuses both sides
+		var fault error // set before connecting: a window that shrinks later confuses both sides
 		err := raw.Control(func(fd uintptr) { fault = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10) })
 		return errors.Join(err, fault)
 	}}
@@ -150,7 +151,7 @@ func (e evil) hold(addr string) (time.Duration, error) {
 func flood(w *world, until <-chan struct{}) {
 	client := &http.Client{Timeout: 5 * time.Second}
 	defer client.CloseIdleConnections()
-	forged, err := w.platform.Sign(paysim.Notice{Content: w.platform.Payment("FORGED", "TF", 1)})
+	forged, err := w.platform.Sign(wechat.Notice{Content: w.platform.Payment("FORGED", "TF", 1)})
 	if err != nil {
 		w.t.Error(err)
 		return
@@ -174,7 +175,7 @@ func flood(w *world, until <-chan struct{}) {
 		pause(w.closing, time.Millisecond)
 		res, err := client.Do(req)
 		if err != nil {
-			continue // the flood is not what has to get through
+			continue // only genuine requests must succeed
 		}
 		_, _ = io.Copy(io.Discard, res.Body) // keeps the connection
 		_ = res.Body.Close()

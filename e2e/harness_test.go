@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	stopBrowser()
 	http.DefaultClient.CloseIdleConnections()
-	// toxiproxy leaves the links of clients that left in the middle of a fault.
+	// toxiproxy keeps the links of clients that left during a fault.
 	var toxiproxy []goleak.Option
 	for _, f := range []string{"(*ToxicLink).read", "(*ToxicLink).write", "/toxics.(*ToxicStub).Run", "(*ToxicLink).RemoveToxic.func1"} {
 		toxiproxy = append(toxiproxy, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2"+strings.Replace("."+f, "./", "/", 1)))
@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// within is how long a condition may take; a passing run never waits so long.
+// within is how long a condition may take; no passing run needs that long.
 const within = 30 * time.Second
 
 // eventually waits for a condition.
@@ -100,7 +100,7 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// tail is the last of what was printed, for a failure.
+// tail returns the end of what was printed, for a failure.
 func (o *output) tail() string {
 	text := o.String()
 	if len(text) > 4000 {
@@ -121,6 +121,8 @@ type server struct {
 	hand *os.File // a listening socket to start with, as systemd hands it over
 	out  *output
 	log  *output
+
+	stderr *os.File // in the place of log, where a test needs that
 }
 
 // startServer runs the program in a folder of its own; env adds settings.
@@ -147,6 +149,13 @@ func (s *server) environ() []string {
 
 func (s *server) start() {
 	s.t.Helper()
+	s.launch()
+	s.await()
+}
+
+// launch starts the process and does not wait for it.
+func (s *server) launch() {
+	s.t.Helper()
 	s.out, s.log = &output{}, &output{}
 	s.cmd = exec.Command(s.bin)
 	if s.hand != nil { // LISTEN_PID is known only after the fork
@@ -154,9 +163,17 @@ func (s *server) start() {
 		s.cmd.ExtraFiles = []*os.File{s.hand}
 	}
 	s.cmd.Dir, s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = s.dir, s.environ(), s.out, s.log
+	if s.stderr != nil {
+		s.cmd.Stderr = s.stderr
+	}
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// await returns when the server is ready.
+func (s *server) await() {
+	s.t.Helper()
 	eventually(s.t, "the server is ready", func() bool {
 		res, err := http.Get(s.base + "readyz")
 		if err != nil {
@@ -167,7 +184,7 @@ func (s *server) start() {
 	})
 }
 
-// stop ends the process and checks that it ended well.
+// stop ends the process and checks its exit code.
 func (s *server) stop(sig syscall.Signal) {
 	if s.cmd == nil {
 		return
@@ -200,9 +217,12 @@ func (s *server) run(args ...string) string {
 	return strings.TrimSpace(out.String())
 }
 
-// data is where the server keeps its secrets.
+// data returns the folder of the server's secrets.
 func (s *server) data() string {
 	for _, e := range s.env {
+		if dir, ok := strings.CutPrefix(e, "DOORBELL_DATA_DIR="); ok {
+			return dir
+		}
 		if path, ok := strings.CutPrefix(e, "DOORBELL_DATABASE_URL=sqlite://"); ok {
 			return filepath.Dir(path)
 		}
@@ -215,7 +235,7 @@ func (s *server) token(role string, more ...string) string {
 	return s.run(append([]string{"token", "--role", role}, more...)...)
 }
 
-// link is the console with a fresh ticket.
+// link returns the console's address with a new ticket.
 func (s *server) link() string { s.t.Helper(); return s.run("link") }
 
 // call makes an API call and returns the status and the answer.
@@ -249,7 +269,8 @@ func (s *server) call(method, path, token string, body any) (int, map[string]any
 	return res.StatusCode, answer
 }
 
-// need finds a program, or fails: the suite does not pass by leaving it out.
+// need returns a program's path, or fails the test: the suite does not pass
+// without it.
 func need(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -303,8 +324,8 @@ http {
 	return "http://" + addr + "/"
 }
 
-// startHolding is a gateway that scans for viruses: it reads each answer to
-// its end before it hands on a byte, and knows no upgrades.
+// startHolding starts a gateway that scans for viruses: it reads each answer to
+// its end before it forwards a byte, and supports no upgrades.
 func startHolding(t *testing.T, upstream string) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -325,7 +346,7 @@ func startHolding(t *testing.T, upstream string) string {
 	return "http://" + ln.Addr().String() + "/"
 }
 
-// hold passes one request on and its whole answer back.
+// hold forwards one request and its complete answer.
 func hold(c net.Conn, upstream string) {
 	defer c.Close() //nolint:errcheck // over
 	in := bufio.NewReader(c)
@@ -379,7 +400,7 @@ func toJSON(t *testing.T, v any) string {
 	return string(b)
 }
 
-// skip leaves a test out, and says so where make test shows it.
+// skip skips a test and says so where make test shows it.
 func skip(t *testing.T, format string, args ...any) {
 	t.Helper()
 	line := t.Name() + ": " + fmt.Sprintf(format, args...)

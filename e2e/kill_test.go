@@ -8,8 +8,8 @@ import (
 	"doorbell/transport/transporttest"
 )
 
-// slowest is how long catching up may take in make test: three times the goal
-// of 3 s; make long holds the goal itself.
+// slowest bounds the time to catch up: in make test three times the goal of 3 s;
+// in make long the goal itself.
 func slowest(t *testing.T) time.Duration {
 	t.Helper()
 	return time.Duration(transporttest.Size(t, "DOORBELL_TEST_CATCHUP_S", 9)) * time.Second
@@ -34,12 +34,12 @@ func TestKillNine(t *testing.T) {
 	t.Logf("%d kills, consoles caught up within %v of the server listening", kills, worst.Round(time.Millisecond))
 }
 
-// TestRestoreUnderConsoles puts an older backup in place while consoles have
-// cursors past it: the log grows past them again, and nobody takes a new alert
-// for one that it had.
+// TestRestoreUnderConsoles restores an older backup while consoles have cursors
+// past its end: the log grows past them again, and nobody takes a new alert for an
+// old one.
 func TestRestoreUnderConsoles(t *testing.T) {
 	s := startServer(t)
-	online := openPage(t, s.link()) // its session is in the backup
+	online := openPage(t, s.link())
 	online.waitLink("websocket")
 	s.run("simulate", "--orders", "3", "--pause", "0s")
 	s.run("backup", "b.db")
@@ -53,6 +53,10 @@ func TestRestoreUnderConsoles(t *testing.T) {
 	}
 	s.start()
 	s.run("simulate", "--orders", "6", "--pause", "0s") // past the old cursor, 7
+	// A restore ends every session; the page is told why, and signs in again.
+	eventually(t, "the page is signed out", func() bool { return online.js(`document.getElementById('sign-in').hidden`) == "false" })
+	online.MustElement("#token").MustInput(token)
+	online.click("#sign-in button")
 	online.waitLink("websocket")
 	eventually(t, "the page has the restored log and what followed", func() bool {
 		return online.js(`document.querySelectorAll('#open .alert').length`) == "9"
@@ -78,7 +82,7 @@ func TestRestoreUnderConsoles(t *testing.T) {
 	for _, a := range got["alerts"].([]any) {
 		contents[a.(map[string]any)["content"].(string)] = true
 	}
-	lines := online.js(`[...document.querySelectorAll('#open .content')].map((e) => e.textContent).join('\n')`)
+	lines := online.js(`[...document.querySelectorAll('#open .number')].map((e) => '订单号: ' + e.getAttribute('aria-label')).join('\n')`)
 	for content := range contents {
 		if !containsLine(lines, content) {
 			t.Errorf("the page lacks %s: it took a new alert for an old one", content)

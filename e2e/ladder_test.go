@@ -26,14 +26,14 @@ import (
 	"doorbell/transport/transporttest"
 )
 
-// faults are what a proxy does to the better transports.
+// faults are what a proxy does to WebSocket and event streams.
 type faults struct {
 	hangs  bool // an upgrade is never answered
 	silent bool // an upgrade is answered, and nothing comes after
-	holds  bool // an event stream gives nothing
+	holds  bool // an event stream is held back
 }
 
-// startFaulty is a proxy with these faults.
+// startFaulty starts a proxy with these faults.
 func startFaulty(t *testing.T, upstream string, f faults) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -107,12 +107,18 @@ func (f faults) pass(c net.Conn, upstream string) {
 	_, _ = io.Copy(c, up)
 }
 
-// startHAProxy runs HAProxy as it comes, without http-no-delay.
+// startHAProxy runs HAProxy with its defaults, without http-no-delay.
 func startHAProxy(t *testing.T, upstream string) string {
+	t.Helper()
+	return runHAProxy(t, "timeout connect 5s", "server doorbell "+upstream)
+}
+
+// runHAProxy runs HAProxy with further lines of its defaults and of its backend.
+func runHAProxy(t *testing.T, defaults, backend string) string {
 	t.Helper()
 	addr, dir := freeAddr(t), t.TempDir()
 	file := filepath.Join(dir, "haproxy.cfg")
-	conf := fmt.Sprintf("defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\nfrontend in\n  bind %s\n  default_backend doorbell\nbackend doorbell\n  server doorbell %s\n", addr, upstream)
+	conf := fmt.Sprintf("defaults\n  mode http\n  timeout client 60s\n  timeout server 60s\n  %s\nfrontend in\n  bind %s\n  default_backend doorbell\nbackend doorbell\n  %s\n", defaults, addr, backend)
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -131,9 +137,9 @@ func startHAProxy(t *testing.T, upstream string) string {
 	return "http://" + addr + "/"
 }
 
-// TestLadderTimes: how long it takes until the console is live, from its first
-// dial, on every kind of path. The goals are for a machine with nothing else to
-// do; here a second's slack says that no rung was waited for in vain.
+// TestLadderTimes: the time from the first dial until the console is live, on
+// every kind of path. The goals are for an idle machine; a second more is allowed
+// here, which still shows that no transport was waited for in vain.
 func TestLadderTimes(t *testing.T) {
 	s := startServer(t, "DOORBELL_SERVER_TRUSTED_PROXIES=", "DOORBELL_PAY_TRIAL=true")
 	pass := `proxy_pass http://doorbell; proxy_set_header Host $http_host;`
@@ -163,8 +169,8 @@ func TestLadderTimes(t *testing.T) {
 	}
 }
 
-// TestForcedSwitches: the stream is torn from one transport to another 200
-// times while 5,000 alerts come: each arrives once, in order.
+// TestForcedSwitches: the stream is switched between transports 200 times while
+// 5,000 alerts come: each arrives once, in order.
 func TestForcedSwitches(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -245,8 +251,8 @@ func TestRestartBehindNginx(t *testing.T) {
 	}
 }
 
-// TestIdleCut: a proxy that cuts what is silent for 5 s. After two cuts the
-// console asks for a heartbeat that survives it, and stays.
+// TestIdleCut: a proxy cuts connections that are silent for 5 s. After two cuts
+// the console asks for a shorter heartbeat, and stays connected.
 func TestIdleCut(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "DOORBELL_PAY_TRIAL=true")
@@ -258,8 +264,8 @@ func TestIdleCut(t *testing.T) {
 	})
 }
 
-// TestOfflineAlarm: a console that hears nothing is red within seconds, and
-// sounds within 20 s.
+// TestOfflineAlarm: a disconnected console turns red within seconds, and sounds
+// within 20 s.
 func TestOfflineAlarm(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -279,9 +285,8 @@ func TestOfflineAlarm(t *testing.T) {
 	p.waitLink("websocket")
 }
 
-// TestClimb: a console that had to take a lower rung goes back to WebSocket
-// when the path lets it, without a gap; one whose WebSocket dies young three
-// times leaves it alone.
+// TestClimb: a console on a lower transport returns to WebSocket when the path
+// allows it, without a gap; after three short-lived WebSockets it stops trying.
 func TestClimb(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "DOORBELL_PAY_TRIAL=true")
@@ -289,12 +294,12 @@ func TestClimb(t *testing.T) {
 	refused.Store(true)
 	front := startGate(t, s.addr, &refused, &dies)
 	p := openPage(t, strings.Replace(s.link(), s.base, front, 1))
-	if _, err := p.Eval(`async () => { Object.assign((await import('./static/ladder.js')).TIMES, {climbFirst: 700, climbLast: 700}); }`); err != nil {
+	if _, err := p.Eval(`async () => { Object.assign((await import('./static/client/ladder.js')).TIMES, {upgradeFirst: 700, upgradeLast: 700}); }`); err != nil {
 		t.Fatal(err)
 	}
 	p.waitLink("sse")
 	p.MustReload()
-	if _, err := p.Eval(`async () => { Object.assign((await import('./static/ladder.js')).TIMES, {climbFirst: 700, climbLast: 700}); }`); err != nil {
+	if _, err := p.Eval(`async () => { Object.assign((await import('./static/client/ladder.js')).TIMES, {upgradeFirst: 700, upgradeLast: 700}); }`); err != nil {
 		t.Fatal(err)
 	}
 	p.waitLink("sse")
@@ -315,8 +320,8 @@ func TestClimb(t *testing.T) {
 	eventually(t, "all orders over what is left", func() bool { return len(p.counts().Shown) == 3 })
 }
 
-// startGate passes everything on but upgrades: it refuses them, or ends them
-// young.
+// startGate forwards everything except upgrades: it refuses them, or ends them
+// early.
 func startGate(t *testing.T, upstream string, refused, dies *atomic.Bool) string {
 	t.Helper()
 	target, err := url.Parse("http://" + upstream)

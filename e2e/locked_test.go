@@ -10,8 +10,8 @@ import (
 )
 
 // TestLockedDatabase: another program holds the write lock for longer than the
-// server waits. Nothing is acknowledged meanwhile, and afterwards it goes on
-// by itself.
+// server waits. Nothing is acknowledged meanwhile, and afterwards the server works
+// again by itself.
 func TestLockedDatabase(t *testing.T) {
 	s := startServer(t)
 	service := s.token("service", "--shops", "1")
@@ -49,8 +49,8 @@ func TestLockedDatabase(t *testing.T) {
 	}
 }
 
-// TestReadOnlyDatabase: the server can't start on a file that it may not
-// write, and says so; it does not serve what it could not keep.
+// TestReadOnlyDatabase: the server does not start on a file that it can't write,
+// and says so.
 func TestReadOnlyDatabase(t *testing.T) {
 	d := newDisk(t)
 	s := startServer(t, "DOORBELL_DATABASE_URL=sqlite://"+filepath.Join(d.dir, "data", "doorbell.db"))
@@ -58,7 +58,7 @@ func TestReadOnlyDatabase(t *testing.T) {
 	if status, _ := s.call("POST", "api/v1/alerts", service, map[string]any{"type": 1, "shopId": 1, "orderId": 1}); status != http.StatusCreated {
 		t.Fatalf("before: %d", status)
 	}
-	d.cut() // ext4 refuses every write from here on, as after an I/O error
+	d.cut() // ext4 refuses every write from now on, as after an I/O error
 	for range 3 {
 		if status, _ := s.call("POST", "api/v1/alerts", service, map[string]any{"type": 1, "shopId": 1, "orderId": 2}); status != http.StatusServiceUnavailable {
 			t.Errorf("on a disk that takes no writes: %d, want 503", status)

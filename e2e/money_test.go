@@ -23,14 +23,15 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"doorbell/internal/payment/alipay"
 	"doorbell/internal/payment/paysim"
+	"doorbell/internal/payment/providers"
 	"doorbell/transport/transporttest"
 )
 
 var hookSecret = base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("h"), 32))
 
-// backend is a shop's own system: it is told by webhook, and gets the callbacks
-// passed on.
+// backend is a shop's own system: it receives webhooks and forwarded callbacks.
 type backend struct {
 	t *testing.T
 
@@ -87,29 +88,28 @@ func (b *backend) setAway(away bool) {
 	b.away = away
 }
 
-// merchant is a folder of keys as a merchant has them, and the settings that
-// name them.
+// merchant is a merchant's folder of keys, and the settings that name them.
 type merchant struct {
 	t      *testing.T
 	dir    string
 	own    *rsa.PrivateKey
-	sims   *paysim.Providers
+	sims   *providers.Players
 	ledger *paysim.Ledger
 	api    *httptest.Server
 }
 
 func newMerchant(t *testing.T) *merchant {
 	t.Helper()
-	sims, err := paysim.New()
+	sims, err := providers.NewPlayers()
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := paysim.NewAlipay() // a key like any other
+	own, err := alipay.NewPlayer() // any RSA key serves
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := &merchant{t: t, dir: t.TempDir(), own: own.Key, sims: sims}
-	m.ledger = &paysim.Ledger{WeChat: sims.WeChat, Alipay: sims.Alipay, Merchant: &own.Key.PublicKey}
+	m.ledger = &paysim.Ledger{Players: []paysim.Asked{sims.WeChat, sims.Alipay}, Merchant: &own.Key.PublicKey}
 	m.api = httptest.NewServer(m.ledger)
 	t.Cleanup(m.api.Close)
 	m.publicKey("wechat.pem", sims.WeChat.Key)
@@ -156,7 +156,7 @@ func (s *server) signal(sig syscall.Signal) {
 	}
 }
 
-// try is run for a command that may fail.
+// try runs a command that may fail.
 func (s *server) try(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), within)
 	defer cancel()
@@ -167,7 +167,7 @@ func (s *server) try(args ...string) (string, error) {
 }
 
 // deliver sends a callback once and reports whether the provider would stop.
-func (s *server) deliver(p paysim.Provider, c paysim.Callback) error {
+func (s *server) deliver(p paysim.Player, c paysim.Callback) error {
 	s.t.Helper()
 	req, err := c.Request(s.base + paysim.Path(p))
 	if err != nil {
@@ -187,9 +187,9 @@ func (s *server) order(service, number string) {
 	}
 }
 
-// TestMoneyByAnyDoor: the program with four real providers' keys, of which some
-// callbacks never come; it is killed on the way. Every payment rings once, is
-// told to the shop's own system, and nothing else is.
+// TestMoneyByAnyDoor: the program with the keys of four providers, some of whose
+// callbacks never come, is killed in between. Every payment rings once and is
+// reported once to the shop's own system, and nothing else is.
 func TestMoneyByAnyDoor(t *testing.T) {
 	m := newMerchant(t)
 	own := &backend{t: t, events: map[string]int{}}
@@ -249,7 +249,7 @@ func TestMoneyByAnyDoor(t *testing.T) {
 	if len(rings) != len(numbers) || own.told("order.paid M-unpaid") > 0 {
 		t.Errorf("%d orders rang, want %d", len(rings), len(numbers))
 	}
-	v, err := m.sims.WeChat.Verifier()
+	v, err := paysim.Verifier(m.sims.WeChat)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,25 +263,25 @@ func TestMoneyByAnyDoor(t *testing.T) {
 	}
 }
 
-// TestKeysAreReadAgain: a key file that is replaced counts within seconds, or
-// at once on SIGHUP; one that can't be read leaves the old key where it is.
+// TestKeysAreReadAgain: a replaced key file is used within seconds, or at once on
+// SIGHUP; an unreadable one leaves the old key in use.
 func TestKeysAreReadAgain(t *testing.T) {
 	t.Parallel()
 	m := newMerchant(t)
-	next, err := paysim.New()
+	next, err := providers.NewPlayers()
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := startServer(t, m.env()...)
 	service := s.token("service", "--shops", "1")
-	pays := func(p paysim.Provider, number string) error {
+	pays := func(p paysim.Player, number string) error {
 		c, err := p.Paid(paysim.Payment{Number: number, Transaction: "t" + number, Minor: 100})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s.deliver(p, c)
 	}
-	for i, p := range []paysim.Provider{m.sims.WeChat, m.sims.Alipay} {
+	for i, p := range []paysim.Player{m.sims.WeChat, m.sims.Alipay} {
 		file := []string{"wechat.pem", "alipay.pem"}[i]
 		newer := next.All()[i]
 		newKey := []*rsa.PrivateKey{next.WeChat.Key, next.Alipay.Key}[i]
@@ -294,7 +294,7 @@ func TestKeysAreReadAgain(t *testing.T) {
 		}
 		s.signal(syscall.SIGHUP)
 		eventually(t, "it says that the file is no key", func() bool {
-			return strings.Count(s.log.String(), "payment keys not read again") > i
+			return strings.Count(s.log.String(), "payment keys not reloaded") > i
 		})
 		if err := pays(p, old); err != nil {
 			t.Errorf("%s with the key in use: %v", p.Name(), err)
@@ -303,7 +303,7 @@ func TestKeysAreReadAgain(t *testing.T) {
 			t.Errorf("%s with a key that is not there yet was taken", p.Name())
 		}
 		m.publicKey(file, newKey)
-		if i == 0 { // the other one is seen by itself
+		if i == 0 { // the other one is noticed without a signal
 			s.signal(syscall.SIGHUP)
 		}
 		eventually(t, "the new key counts", func() bool { return pays(newer, after) == nil })
@@ -313,22 +313,22 @@ func TestKeysAreReadAgain(t *testing.T) {
 	}
 }
 
-// TestInbox: what was held is listed, shown, and settled by hand; the consoles
-// of the running server ring within seconds.
+// TestInbox: a held callback is listed, shown, and settled by hand; the running
+// server's consoles ring within seconds.
 func TestInbox(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
-	providers, err := paysim.Load(s.data())
+	players, err := providers.LoadPlayers(s.data())
 	if err != nil {
 		t.Fatal(err)
 	}
 	service := s.token("service", "--shops", "1")
 	s.order(service, "I-1")
-	c, err := providers.Stripe.Paid(paysim.Payment{Number: "I-1", Transaction: "pi_1", Minor: 99})
+	c, err := players.Stripe.Paid(paysim.Payment{Number: "I-1", Transaction: "pi_1", Minor: 99})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.deliver(providers.Stripe, c); err == nil {
+	if err := s.deliver(players.Stripe, c); err == nil {
 		t.Error("another amount was taken")
 	}
 	if out := s.run("inbox", "list", "--held"); !strings.Contains(out, "pi_1") || !strings.Contains(out, "amount_differs") || !strings.Contains(out, "the order has 100 CNY") {

@@ -14,10 +14,10 @@ import (
 	"doorbell/transport/transporttest"
 )
 
-// fault is one thing that a network does.
+// fault is one kind of network fault.
 type fault struct {
 	name, kind, attributes string
-	black                  bool // nothing gets through and nobody is told
+	black                  bool // packets are dropped without an error
 }
 
 var networkFaults = []fault{
@@ -32,8 +32,8 @@ var networkFaults = []fault{
 	{"down", "", "", false},
 }
 
-// TestNetworkFaults lets the network between consoles and server misbehave at
-// random; the payments go straight to the server.
+// TestNetworkFaults disturbs the network between consoles and server at random;
+// payments go directly to the server.
 func TestNetworkFaults(t *testing.T) {
 	rng := transporttest.Seeded(t)
 	faults := transporttest.Size(t, "DOORBELL_TEST_FAULTS", 60)
@@ -71,7 +71,7 @@ func TestNetworkFaults(t *testing.T) {
 	t.Logf("%d faults, consoles caught up within %v, %v after black holes", faults, worst.Round(time.Millisecond), worstBlack.Round(time.Millisecond))
 }
 
-// strike lets one fault be for a while.
+// strike applies one fault for a while.
 func (f fault) strike(t *testing.T, proxy *toxiproxy.Proxy, rng *rand.Rand) {
 	t.Helper()
 	hold := time.Duration(50+rng.IntN(400)) * time.Millisecond
@@ -90,9 +90,9 @@ func (f fault) strike(t *testing.T, proxy *toxiproxy.Proxy, rng *rand.Rand) {
 		t.Fatalf("%s: %v", f.name, err)
 	}
 	pause(t.Context(), hold)
-	// toxiproxy takes a toxic off one link after the other, waits up to 5 s for
-	// each whose client has left, and lets nobody connect meanwhile: what that
-	// keeps back counts from here.
+	// toxiproxy removes a toxic from one link after the other, waits up to 5 s for
+	// each whose client has left, and accepts no connections meanwhile, so that
+	// delay counts from here.
 	began := time.Now()
 	if err := proxy.Toxics.RemoveToxic(t.Context(), "fault"); err != nil {
 		t.Fatalf("heal %s: %v", f.name, err)

@@ -14,9 +14,9 @@ import (
 
 const (
 	// ext4Shutdown is EXT4_IOC_SHUTDOWN (linux/ext4.h): the file system stops at
-	// once, as at a power cut.
+	// once, as after a power cut.
 	ext4Shutdown = 0x8004587d
-	// noFlush drops what is not on disk yet, the journal's last part too.
+	// noFlush discards what is not on disk yet, including the end of the journal.
 	noFlush uint32 = 2
 )
 
@@ -26,8 +26,8 @@ type disk struct {
 	image, dir string
 }
 
-// newDisk mounts one, or skips loudly where the machine can't; required makes
-// that a failure.
+// newDisk mounts a disk, or skips the test with a report if the machine can't;
+// required makes that a failure.
 func newDisk(t *testing.T) *disk {
 	t.Helper()
 	dir := t.TempDir()

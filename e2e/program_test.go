@@ -17,18 +17,20 @@ import (
 	"testing"
 
 	"doorbell/internal/payment/paysim"
+	"doorbell/internal/payment/providers"
+	"doorbell/internal/payment/wechat"
 )
 
-// TestTrialKeyEndsWithARealOne: what the simulator signs verifies on trial,
-// and nowhere else.
+// TestTrialKeyEndsWithARealOne: the simulator's signatures are valid during the
+// trial only.
 func TestTrialKeyEndsWithARealOne(t *testing.T) {
 	s := startServer(t)
 	s.run("simulate", "--pause", "0s")
-	providers, err := paysim.Load(filepath.Join(s.dir, "data"))
+	players, err := providers.LoadPlayers(filepath.Join(s.dir, "data"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	simulator := providers.WeChat
+	simulator := players.WeChat
 	genuine, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +43,7 @@ func TestTrialKeyEndsWithARealOne(t *testing.T) {
 	if err := os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	send := func(n paysim.Notice) int {
+	send := func(n wechat.Notice) int {
 		t.Helper()
 		n.Content = simulator.Payment("A-1", "T1", 100)
 		return s.callback(simulator, n)
@@ -65,7 +67,7 @@ func TestTrialKeyEndsWithARealOne(t *testing.T) {
 		if strings.Contains(s.out.String(), "on trial") {
 			t.Errorf("%s: the start screen says trial", name)
 		}
-		for _, n := range []paysim.Notice{{}, {Serial: fmt.Sprintf("%X", simulator.Certificate.SerialNumber.Bytes())}} {
+		for _, n := range []wechat.Notice{{}, {Serial: fmt.Sprintf("%X", simulator.Certificate.SerialNumber.Bytes())}} {
 			if status := send(n); status != http.StatusUnauthorized && status != http.StatusNotFound {
 				t.Errorf("%s: the simulator's callback got %d", name, status)
 			}
@@ -77,13 +79,14 @@ func TestTrialKeyEndsWithARealOne(t *testing.T) {
 	s.stop(syscall.SIGTERM)
 	s.env = nil
 	s.start()
-	if status := send(paysim.Notice{}); status != http.StatusNoContent {
+	if status := send(wechat.Notice{}); status != http.StatusNoContent {
 		t.Errorf("on trial again: %d, want 204", status)
 	}
 }
 
-// callback sends what WeChat Pay would, once, and returns the answer's status.
-func (s *server) callback(p *paysim.WeChat, n paysim.Notice) int {
+// callback sends a callback as WeChat Pay does, once, and returns the answer's
+// status.
+func (s *server) callback(p *wechat.Player, n wechat.Notice) int {
 	s.t.Helper()
 	c, err := p.Sign(n)
 	if err != nil {
@@ -105,7 +108,7 @@ func statusOf(res *http.Response) int {
 	return res.StatusCode
 }
 
-// block is the first fenced block of a kind in the README.
+// block returns the first fenced block of a language in the README.
 func block(t *testing.T, kind string) string {
 	t.Helper()
 	text, err := os.ReadFile("../README.md")
@@ -146,7 +149,7 @@ func TestReadmeGo(t *testing.T) {
 	}
 }
 
-// TestReadmeNginx serves the console under a path, behind the README's lines.
+// TestReadmeNginx serves the console under a path, with the README's nginx lines.
 func TestReadmeNginx(t *testing.T) {
 	s := startServer(t)
 	s.stop(syscall.SIGTERM)
@@ -165,8 +168,8 @@ func TestReadmeNginx(t *testing.T) {
 	}
 }
 
-// TestStopUnderLoad: SIGTERM with consoles on all transports ends well, and
-// what was acknowledged is there.
+// TestStopUnderLoad: SIGTERM with consoles on all transports exits with 0, and
+// everything acknowledged is in the log.
 func TestStopUnderLoad(t *testing.T) {
 	s := startServer(t)
 	p := openPage(t, s.link())
@@ -200,20 +203,20 @@ func TestStopUnderLoad(t *testing.T) {
 	}
 }
 
-// TestPayAddr: callbacks have a port of their own, where nothing else answers.
+// TestPayAddr: callbacks have a separate port, which serves nothing else.
 func TestPayAddr(t *testing.T) {
 	addr := freeAddr(t)
 	s := startServer(t, "DOORBELL_PAY_ADDR="+addr)
-	providers, err := paysim.Load(s.data())
+	players, err := providers.LoadPlayers(s.data())
 	if err != nil {
 		t.Fatal(err)
 	}
-	platform := providers.WeChat
+	platform := players.WeChat
 	status, answer := s.call("POST", "api/v1/orders", s.token("service", "--shops", "1"), map[string]any{"number": "P-1", "shopId": 1, "userId": 1, "amount": 100})
 	if status != http.StatusCreated {
 		t.Fatalf("%d %v", status, answer)
 	}
-	c, err := platform.Sign(paysim.Notice{Content: platform.Payment("P-1", "T-1", 100)})
+	c, err := platform.Sign(wechat.Notice{Content: platform.Payment("P-1", "T-1", 100)})
 	if err != nil {
 		t.Fatal(err)
 	}

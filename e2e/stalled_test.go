@@ -13,8 +13,8 @@ import (
 	"doorbell/transport/transporttest"
 )
 
-// latencies are the times from an alert's own time to its arrival, while
-// somebody measures.
+// latencies are the times from an alert's timestamp to its arrival, during a
+// measurement.
 type latencies struct {
 	mu  sync.Mutex
 	on  bool
@@ -48,7 +48,7 @@ func (l *latencies) during(f func()) (p99 time.Duration, n int) {
 	return l.all[len(l.all)*99/100], len(l.all)
 }
 
-// resident is the process's memory in bytes.
+// resident returns the process's resident memory in bytes.
 func (s *server) resident() int {
 	s.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
@@ -66,7 +66,7 @@ func (s *server) resident() int {
 }
 
 // stallBench is a crowd that reads shop 1, and a log of shop 2 that no socket
-// buffer holds.
+// buffer can hold.
 type stallBench struct {
 	*crowd
 	service string
@@ -94,7 +94,7 @@ func newStallBench(t *testing.T, consoles int) *stallBench {
 	return b
 }
 
-// raise appends n alerts of 600 bytes to a shop, one each pause.
+// raise appends n alerts of 600 bytes to a shop, one each interval.
 func (b *stallBench) raise(shop, n int, each time.Duration) {
 	b.t.Helper()
 	for range n {
@@ -107,7 +107,7 @@ func (b *stallBench) raise(shop, n int, each time.Duration) {
 	}
 }
 
-// stall connects n consoles that ask for everything and never read.
+// stall connects n consoles that request everything and never read.
 func (b *stallBench) stall(n int) (streams []transporttest.Stream) {
 	b.t.Helper()
 	for i := range n {
@@ -123,9 +123,8 @@ func (b *stallBench) stall(n int) (streams []transporttest.Stream) {
 	return streams
 }
 
-// TestStalledConsoles: consoles whose socket takes nothing more delay nobody,
-// hold little of the process's memory, are cut in time, and have everything
-// when they come back.
+// TestStalledConsoles: consoles that do not read delay nobody, use little of the
+// process's memory, are cut in time, and get everything when they reconnect.
 func TestStalledConsoles(t *testing.T) {
 	const healthy = 900
 	b := newStallBench(t, healthy)
@@ -138,9 +137,8 @@ func TestStalledConsoles(t *testing.T) {
 	}
 	measure() // warm
 	alone := measure()
-	// The goal is 10 % or 5 ms, for a machine with nothing else to do (make
-	// long). Here other packages' tests run beside: a console that holds up
-	// others does so by seconds.
+	// The goal is 10 % or 5 ms on an idle machine (make long). Here other tests run
+	// at the same time: a console that delays others would do so by seconds.
 	percent := transporttest.Size(t, "DOORBELL_TEST_STALLED_PERCENT", 1000)
 	limit := alone + max(alone/100, 500*time.Microsecond)*time.Duration(percent)
 	total := 0
@@ -176,8 +174,8 @@ func TestStalledConsoles(t *testing.T) {
 	}
 }
 
-// TestSlowConsumersMemory: consoles that read a trickle, so that nothing cuts
-// them, hold at most 64 KiB of the process each while the log grows.
+// TestSlowConsumersMemory: consoles that read just fast enough not to be cut use
+// at most 64 KiB of the process each while the log grows.
 func TestSlowConsumersMemory(t *testing.T) {
 	b := newStallBench(t, 10)
 	const slow = 400
@@ -208,7 +206,7 @@ func TestSlowConsumersMemory(t *testing.T) {
 	}
 }
 
-// trickle reads 25 messages each half second: slower than they come, and quick
+// trickle reads 25 messages each half second: slower than they come, and fast
 // enough that its window opens within the write timeout.
 func trickle(stream transporttest.Stream, stop <-chan struct{}) {
 	tick := time.NewTicker(500 * time.Millisecond)

@@ -11,7 +11,7 @@ import (
 	"github.com/go-rod/rod/lib/proto"
 )
 
-// connected is how many consoles the server has.
+// connected returns the number of the server's consoles.
 func (s *server) connected(token string) int {
 	s.t.Helper()
 	_, got := s.call("GET", "api/v1/shops/1/consoles", token, nil)
@@ -24,12 +24,12 @@ func (p *page) leads() bool {
 	return p.js(`document.getElementById('link').dataset.leads`) == "true"
 }
 
-// ringing waits for another ring and returns how many there were.
+// rung returns the number of rings so far.
 func (p *page) rung() int { return len(p.counts().Rings) }
 
-// TestTabs: several tabs of one browser hold one connection and have one voice.
-// When the tab that has them closes, or crashes, another one has them within a
-// second, and nothing is shown twice or missed.
+// TestTabs: several tabs of one browser share one connection and one voice. When
+// the tab with them closes or crashes, another one takes over within a second, and
+// nothing is shown twice or missed.
 func TestTabs(t *testing.T) {
 	for _, origin := range []struct{ name, host string }{{"secure", "127.0.0.1"}, {"plain http", "shop.test"}} {
 		t.Run(origin.name, func(t *testing.T) {
@@ -61,14 +61,15 @@ func TestTabs(t *testing.T) {
 			if !first.leads() || tabs[1].leads() || tabs[2].leads() {
 				t.Error("want the first tab, and no other, to hold the connection")
 			}
-			// It crashes; the second one, whose sound is on, rings for what is open.
+			// After the crash, the second tab, whose sound is on, rings for the open
+			// alerts.
 			quiet := tabs[1].counts().Tones
 			gone := time.Now().UnixMilli()
 			_ = proto.PageCrash{}.Call(first.Timeout(time.Second)) // its answer never comes
 			eventually(t, "the second tab rings", func() bool { return tabs[1].counts().Tones > quiet })
 			took := tabs[1].counts().LastTone - gone
 			t.Logf("the second tab rings %d ms after the first one's end", took)
-			if took > 3000 { // three times the goal: other tests run beside
+			if took > 3000 { // three times the goal: other tests run at the same time
 				t.Errorf("the second tab rings %d ms after the first one's end", took)
 			}
 			eventually(t, "another tab holds the connection", func() bool { return tabs[1].leads() != tabs[2].leads() })
@@ -79,7 +80,7 @@ func TestTabs(t *testing.T) {
 					t.Errorf("shown %v, want each once, in order", got)
 				}
 			}
-			// One that closes hands on at once.
+			// A tab that closes hands over at once.
 			leader, other := tabs[1], tabs[2]
 			if tabs[2].leads() {
 				leader, other = other, leader
@@ -90,7 +91,7 @@ func TestTabs(t *testing.T) {
 			eventually(t, "the last tab holds the connection", other.leads)
 			s.run("simulate", "--pause", "0s")
 			eventually(t, "the third order", func() bool { return len(other.counts().Shown) == 3 })
-			other.click("#open .alert button")
+			other.accept()
 			eventually(t, "accepted", func() bool { return other.js(`document.querySelectorAll('#open .alert').length`) == "2" })
 			if errs := other.counts().Errors; len(errs) != 0 {
 				t.Errorf("errors on the page: %v", errs)
@@ -99,8 +100,8 @@ func TestTabs(t *testing.T) {
 	}
 }
 
-// TestUndo: an accept can be taken back for five seconds, and nobody else hears
-// of it until then; a page that is closed takes nothing back.
+// TestUndo: an accept can be undone for five seconds, and is sent only then;
+// closing the page does not undo it.
 func TestUndo(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -113,35 +114,33 @@ func TestUndo(t *testing.T) {
 		_, got := s.call("GET", "api/v1/orders/1", service, nil)
 		return got["status"]
 	}
-	p.click("#open .alert button")
-	eventually(t, "it can be undone", func() bool { return p.js(`document.querySelectorAll('#open .alert.pending').length`) == "1" })
+	p.accept()
 	if got := status(); got != float64(2) {
 		t.Errorf("status %v at once after the press, want 2", got)
 	}
-	p.click("#open .alert button")
-	eventually(t, "it was undone", func() bool { return p.js(`document.querySelectorAll('#open .alert.pending').length`) == "0" })
-	p.click("#open .alert button")
+	p.undo()
+	p.accept()
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the page that closed has accepted", func() bool { return status() == float64(3) })
-	// A server that does not answer: the alert rings on, and can be pressed again.
+	// With a server that does not answer, the alert rings on, and can be pressed
+	// again.
 	p = openPage(t, s.link())
 	p.waitLink("websocket")
 	s.run("simulate", "--pause", "0s")
 	eventually(t, "the next order", func() bool { return len(p.counts().Shown) == 1 })
 	p.soundOn()
 	s.signal(syscall.SIGSTOP)
-	p.click("#open .alert button")
-	eventually(t, "pressed", func() bool { return p.js(`document.querySelectorAll('#open .alert.pending').length`) == "1" })
+	p.accept()
 	tones := p.counts().Tones
 	eventually(t, "it can be pressed again", func() bool { return p.js(`document.querySelectorAll('#open .alert.pending').length`) == "0" })
 	eventually(t, "it rings on", func() bool { return p.counts().Tones > tones })
 	s.signal(syscall.SIGCONT)
 }
 
-// TestSettings: volume, tune, voice and quiet hours count at once, are this
-// device's own, and survive a reload.
+// TestSettings: volume, tune, voice and quiet hours take effect at once, apply to
+// this device only, and survive a reload.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -190,7 +189,7 @@ func TestSettings(t *testing.T) {
 	eventually(t, "quiet after a reload too", func() bool { return p.js(`document.getElementById('quiet').hidden`) == "false" })
 }
 
-// TestHistory: searched, filtered, paged, and who heard what.
+// TestHistory: search, filters, pages, and who heard what.
 func TestHistory(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)

@@ -16,7 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"doorbell/internal/doorbell"
 	"doorbell/internal/payment/paysim"
+	"doorbell/internal/payment/providers"
+	"doorbell/internal/payment/wechat"
 	"doorbell/transport/transporttest"
 )
 
@@ -32,15 +35,15 @@ var plainBinary = sync.OnceValues(func() (string, error) {
 })
 
 // world is a server under load: senders that retry as WeChat Pay does, and
-// consoles on all transports. At its end three lists are held against each
-// other: what was acknowledged, what the log has, what each console showed.
+// consoles on all transports. Its end compares three lists: what was acknowledged,
+// what the log has, and what each console showed.
 type world struct {
 	t        *testing.T
 	s        *server
 	shops    []int64
 	service  string
 	console  string
-	platform *paysim.WeChat
+	platform *wechat.Player
 	client   *http.Client
 
 	stopping context.Context //nolint:containedctx // the load's life
@@ -50,12 +53,16 @@ type world struct {
 	senders  sync.WaitGroup
 	readers  sync.WaitGroup
 
-	// power is odd while it is cut. What a server says between the cut of its
-	// disk and its own end is not heard: with a real cut it would not be said.
+	// power is odd during a power cut. What a server says between the cut of its
+	// disk and its own end is ignored: after a real cut it would not be sent.
 	power atomic.Int64
 
+	// rewinds: the log may go back, and consoles be reset for it.
+	rewinds atomic.Bool
+
 	mu       sync.Mutex
-	acked    map[string]int64 // shop by order number
+	lives    int              // how often the log may have lost something
+	acked    map[string]int64 // shop by order number, of this life
 	accepted map[string]bool
 	consoles []*console
 	refused  int   // callbacks that were not taken at once
@@ -82,11 +89,11 @@ func loadOn(t *testing.T, s *server, senders, consoles int, rng *rand.Rand, base
 	}
 	w.service = w.s.token("service", "--shops", "1,2,3")
 	w.console = w.s.token("console", "--shops", "1,2,3")
-	providers, err := paysim.Load(w.s.data())
+	players, err := providers.LoadPlayers(w.s.data())
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.platform = providers.WeChat
+	w.platform = players.WeChat
 	w.stopping, w.stopLoad = context.WithCancel(context.Background())
 	w.closing, w.stopAll = context.WithCancel(context.Background())
 	t.Cleanup(func() {
@@ -101,15 +108,15 @@ func loadOn(t *testing.T, s *server, senders, consoles int, rng *rand.Rand, base
 		w.senders.Go(func() { w.send(i, own) })
 	}
 	for i := range consoles {
-		c := &console{w: w, rng: rand.New(rand.NewPCG(rng.Uint64(), 3)), transport: i % 4, base: base(w.s), shown: map[int64][]string{}}
+		c := &console{w: w, rng: rand.New(rand.NewPCG(rng.Uint64(), 3)), transport: i % 4, base: base(w.s), from: map[int64]int64{}, shown: map[int64][]string{}}
 		w.consoles = append(w.consoles, c)
 		w.readers.Go(c.follow)
 	}
 	return w
 }
 
-// heard reports whether what came of something begun at power was said while
-// the power was on.
+// heard reports whether the power was on from the given count until now, so that
+// the answer counts.
 func (w *world) heard(power int64) bool { return power%2 == 0 && w.power.Load() == power }
 
 var errDark = errors.New("the power was cut")
@@ -122,8 +129,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// send makes orders and pays them; each is carried to its end, however often
-// the server goes away.
+// send creates orders and pays them; each is completed, however often the server
+// is away.
 func (w *world) send(id int, rng *rand.Rand) {
 	for i := 0; w.stopping.Err() == nil; i++ {
 		number, shop := fmt.Sprintf("S%d-%d", id, i), w.shops[rng.IntN(len(w.shops))]
@@ -131,8 +138,9 @@ func (w *world) send(id int, rng *rand.Rand) {
 		var made struct {
 			ID int64 `json:"id"`
 		}
-		w.retry("api/v1/orders", order, &made)
-		c, err := w.platform.Sign(paysim.Notice{Content: w.platform.Payment(number, "T"+number, 100)})
+		life := w.life()
+		w.retry(life, "api/v1/orders", order, &made)
+		c, err := w.platform.Sign(wechat.Notice{Content: w.platform.Payment(number, "T"+number, 100)})
 		if err != nil {
 			w.t.Error(err)
 			return
@@ -152,29 +160,51 @@ func (w *world) send(id int, rng *rand.Rand) {
 				err = errDark
 			}
 			if err == nil {
-				w.mu.Lock()
-				w.acked[number] = shop
-				w.mu.Unlock()
+				w.note(life, func() { w.acked[number] = shop })
 				break
 			}
 			w.mu.Lock()
 			w.refused++
 			w.refusal = err
+			gone := life != w.lives // and its order with it: this callback would be refused for ever
 			w.mu.Unlock()
+			if gone {
+				break
+			}
 			pause(w.closing, 20*time.Millisecond)
 		}
 		if rng.IntN(4) == 0 {
-			w.retry(fmt.Sprintf("api/v1/orders/%d/accept", made.ID), struct{}{}, nil)
-			w.mu.Lock()
-			w.accepted[number] = true
-			w.mu.Unlock()
+			w.retry(life, fmt.Sprintf("api/v1/orders/%d/accept", made.ID), struct{}{}, nil)
+			w.note(life, func() { w.accepted[number] = true })
 		}
 		pause(w.stopping, time.Duration(rng.IntN(8))*time.Millisecond)
 	}
 }
 
-// retry posts until the server says yes; it has to be idempotent.
-func (w *world) retry(path string, body, into any) {
+func (w *world) life() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lives
+}
+
+// note keeps what was acknowledged, unless the log may have lost it since.
+func (w *world) note(life int, keep func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if life == w.lives {
+		keep()
+	}
+}
+
+// count is how many payments were acknowledged.
+func (w *world) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.acked)
+}
+
+// retry posts until the server accepts; the request must be idempotent.
+func (w *world) retry(life int, path string, body, into any) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		w.t.Error(err)
@@ -186,6 +216,8 @@ func (w *world) retry(path string, body, into any) {
 		switch {
 		case err != nil || status >= 500 || !w.heard(power):
 			pause(w.closing, 20*time.Millisecond)
+		case status >= 400 && life != w.life(): // the order is gone, or another has its id
+			return
 		case status >= 400:
 			w.t.Errorf("%s: %d %s", path, status, answer)
 			return
@@ -216,7 +248,8 @@ func (w *world) post(path string, text []byte) (int, []byte, error) {
 	return res.StatusCode, answer, err
 }
 
-// console follows all shops and keeps what it showed. transport 3 hops.
+// console follows all shops and keeps what it showed. Transport 3 switches between
+// the others.
 type console struct {
 	w         *world
 	rng       *rand.Rand
@@ -225,8 +258,10 @@ type console struct {
 
 	mu     sync.Mutex
 	epoch  string
-	shown  map[int64][]string // raw alerts by shop
+	from   map[int64]int64    // the seq before the first one shown, 0 until a reset
+	shown  map[int64][]string // raw alerts by shop, since the last reset
 	resets int
+	before []string // what it showed before a reset
 	dials  int
 
 	// How it fares now, for a failure.
@@ -243,7 +278,7 @@ func (c *console) query() string {
 	if c.epoch == "" {
 		return "shops=1,2,3&heartbeat=3&after=0"
 	}
-	return fmt.Sprintf("shops=1,2,3&heartbeat=3&after=%s.1:%d,2:%d,3:%d", c.epoch, len(c.shown[1]), len(c.shown[2]), len(c.shown[3]))
+	return fmt.Sprintf("shops=1,2,3&heartbeat=3&after=%s.1:%d,2:%d,3:%d", c.epoch, c.upTo(1), c.upTo(2), c.upTo(3))
 }
 
 // follow reconnects for ever from its own cursor.
@@ -288,8 +323,8 @@ func (c *console) dialledBy(kind int, err error) {
 	c.kind, c.dialled, c.failed, c.failure = kind, time.Now(), 0, nil
 }
 
-// lost notes how a connection ended. A stream that can't be read is not TCP's
-// doing: it shows what a tool in between left out.
+// lost records how a connection ended. An unreadable stream is not TCP's fault: a
+// tool in between left something out.
 func (c *console) lost(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -297,20 +332,22 @@ func (c *console) lost(err error) {
 	c.endings = c.endings[max(0, len(c.endings)-5):]
 }
 
-// take shows an alert that is next and counts everything that should not be.
+// take shows the next alert and counts every message that is wrong.
 func (c *console) take(m transporttest.Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last = time.Now()
 	switch m.Event {
 	case "hello":
-		c.epoch = m.Epoch
+		if c.epoch == "" { // else a reset says that it is another
+			c.epoch = m.Epoch
+		}
 		c.dials++
 	case "reset":
 		c.resets++
-		c.w.t.Errorf("a console was reset: %s", m.Raw)
+		c.rewind(m)
 	case "":
-		if want := int64(len(c.shown[m.Shop]) + 1); m.Seq != want {
+		if want := c.upTo(m.Shop) + 1; m.Seq != want {
 			c.w.t.Errorf("console on transport %d got %s, want seq %d", c.transport, m.Raw, want)
 			return
 		}
@@ -318,29 +355,73 @@ func (c *console) take(m transporttest.Message) {
 	}
 }
 
+// rewind goes on from where a reset says. Needs c.mu.
+func (c *console) rewind(m transporttest.Message) {
+	to, err := doorbell.ParseCursor(m.Cursor)
+	if err != nil || !c.w.rewinds.Load() || m.Reason != "epoch" || len(m.Shops) != len(c.w.shops) {
+		c.w.t.Errorf("a console was reset: %s, %v", m.Raw, err)
+		return
+	}
+	c.epoch = to.Epoch
+	for _, shop := range m.Shops {
+		c.before = append(c.before, c.shown[shop]...)
+		c.from[shop], c.shown[shop] = int64(to.Seqs[doorbell.ShopID(shop)]), nil
+	}
+}
+
+// rewound counts its resets.
+func (c *console) rewound() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.resets
+}
+
+// upTo is the last seq that it showed of a shop. Needs c.mu.
+func (c *console) upTo(shop int64) int64 { return c.from[shop] + int64(len(c.shown[shop])) }
+
 func (c *console) at(shop int64) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.shown[shop])
+	return int(c.upTo(shop))
 }
 
-// heads reads how far each shop's log is.
+// heads reads how far each shop's log is, as soon as that can be told.
 func (w *world) heads() map[int64]int {
 	w.t.Helper()
 	out := map[int64]int{}
 	for _, shop := range w.shops {
-		status, answer := w.s.call("GET", fmt.Sprintf("api/v1/alerts?shop=%d&limit=1", shop), w.console, nil)
-		if status != http.StatusOK {
-			w.t.Fatalf("read the head: %d %v", status, answer)
-		}
-		if alerts := answer["alerts"].([]any); len(alerts) > 0 {
-			out[shop] = int(alerts[0].(map[string]any)["seq"].(float64))
-		}
+		eventually(w.t, "the head of a shop is told", func() (ok bool) {
+			out[shop], ok = w.head(shop)
+			return ok
+		})
 	}
 	return out
 }
 
-// catchUp waits until every console has what the log has now, and returns how
+func (w *world) head(shop int64) (seq int, ok bool) {
+	req, err := http.NewRequest(http.MethodGet, fmt.Sprintf("%sapi/v1/alerts?shop=%d&limit=1", w.s.base, shop), http.NoBody)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+w.console)
+	res, err := w.client.Do(req)
+	if err != nil {
+		return 0, false
+	}
+	defer res.Body.Close() //nolint:errcheck // read
+	var answer struct{ Alerts []struct{ Seq int } }
+	switch err := json.NewDecoder(res.Body).Decode(&answer); {
+	case res.StatusCode >= http.StatusInternalServerError:
+		return 0, false
+	case res.StatusCode != http.StatusOK || err != nil:
+		w.t.Fatalf("read the head: %d, %v", res.StatusCode, err)
+	case len(answer.Alerts) > 0:
+		return answer.Alerts[0].Seq, true
+	}
+	return 0, true
+}
+
+// catchUp waits until every console has the log's present end, and returns how
 // long that took.
 func (w *world) catchUp() time.Duration {
 	w.t.Helper()
@@ -366,7 +447,7 @@ func (w *world) catchUp() time.Duration {
 	return time.Since(began)
 }
 
-// caughtUp reports whether every console has what heads says, and who has not.
+// caughtUp reports whether every console has reached heads, and which has not.
 func (w *world) caughtUp(heads map[int64]int) (bool, string) {
 	for i, c := range w.consoles {
 		for shop, head := range heads {
@@ -378,7 +459,7 @@ func (w *world) caughtUp(heads map[int64]int) (bool, string) {
 	return true, ""
 }
 
-// state is what the console does just now.
+// state returns what the console is doing.
 func (c *console) state() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -386,7 +467,7 @@ func (c *console) state() string {
 		c.dials, c.kind, time.Since(c.dialled).Round(time.Millisecond), time.Since(c.last).Round(time.Millisecond), c.failed, c.failure, c.endings)
 }
 
-// finish ends the load and holds the three lists against each other.
+// finish ends the load and compares the three lists.
 func (w *world) finish() {
 	w.t.Helper()
 	w.stopLoad()
@@ -474,10 +555,11 @@ func (w *world) compareAcked(rang, closed map[string]int) {
 	}
 }
 
-// compare holds what a console showed against the log, byte for byte.
+// compare compares what a console showed with the log, byte for byte.
 func (w *world) compare(shop int64, log []string, c *console) {
 	w.t.Helper()
 	shown := c.shown[shop]
+	log = log[min(len(log), int(c.from[shop])):]
 	if len(shown) != len(log) {
 		w.t.Errorf("shop %d: a console on transport %d showed %d, the log has %d", shop, c.transport, len(shown), len(log))
 		return

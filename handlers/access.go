@@ -3,6 +3,8 @@ package handlers
 import (
 	"context"
 	"crypto/rand"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -24,7 +26,7 @@ const (
 	requestIDKey = "request_id"
 )
 
-// identify gives every request an id: the caller's, if it is a plain one.
+// identify gives every request an id: the caller's own if that is a plain label.
 func identify(c *gin.Context) {
 	id := c.GetHeader("X-Request-Id")
 	if !plainLabel(id) {
@@ -36,7 +38,7 @@ func identify(c *gin.Context) {
 
 func requestID(c *gin.Context) string { return c.GetString(requestIDKey) }
 
-// plainLabel is the rule for labels: 1 to 64 of 0-9 A-Z a-z . _ -
+// plainLabel reports whether s is a valid label: 1 to 64 of 0-9 A-Z a-z . _ -
 func plainLabel(s string) bool {
 	if s == "" || len(s) > 64 {
 		return false
@@ -46,7 +48,7 @@ func plainLabel(s string) bool {
 	})
 }
 
-// bearer is the token of an Authorization header.
+// bearer returns the token of an Authorization header.
 func bearer(r *http.Request) (string, bool) {
 	kind, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || !strings.EqualFold(kind, "Bearer") {
@@ -55,13 +57,26 @@ func bearer(r *http.Request) (string, bool) {
 	return strings.TrimSpace(token), true
 }
 
-// grant finds out who calls: by the Authorization header, else by the session
-// cookie. A cookie alone may not change anything from a page that is not ours.
-func (h *edge) grant(c *gin.Context) (doorbell.Grant, error) {
+// grant returns the caller's grant: by doorbell's own credential, else by
+// sky-take-out's token if one is configured.
+func (h *guard) grant(c *gin.Context) (doorbell.Grant, error) {
+	g, err := h.ownGrant(c)
+	if err == nil {
+		return g, nil
+	}
+	if employee, ok := h.skyGrant(c); ok {
+		return employee, nil
+	}
+	return g, err
+}
+
+// ownGrant returns the caller's grant by the Authorization header, else by the
+// session cookie. A cookie alone may not change anything from a foreign page.
+func (h *guard) ownGrant(c *gin.Context) (doorbell.Grant, error) {
 	if token, ok := bearer(c.Request); ok {
 		g, err := h.Tokens.Check(token)
 		if err == nil {
-			h.expiryLog.note(c.Request.Context(), h, g)
+			h.expiryLog.note(c.Request.Context(), h.log, g)
 		}
 		return g, err
 	}
@@ -81,7 +96,7 @@ func (h *edge) grant(c *gin.Context) (doorbell.Grant, error) {
 	return g, err
 }
 
-// jsonOnly refuses what a foreign page's form could send.
+// jsonOnly refuses content types that a foreign page's form could send.
 func jsonOnly(r *http.Request) error {
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	if !strings.EqualFold(strings.TrimSpace(kind), "application/json") {
@@ -90,25 +105,24 @@ func jsonOnly(r *http.Request) error {
 	return nil
 }
 
-func (h *edge) setCookie(c *gin.Context, value string, expires time.Time) {
-	age := int(time.Until(expires).Seconds())
+func (h *guard) setCookie(c *gin.Context, value string, expires time.Time) {
+	age := max(1, int(time.Until(expires).Seconds())) // 0 would mean until the browser ends
 	if value == "" {
 		age = -1
 	}
-	http.SetCookie(c.Writer, &http.Cookie{ //nolint:gosec // Secure where there is https: a kitchen's LAN has none
+	http.SetCookie(c.Writer, &http.Cookie{ //nolint:gosec // Secure only on https: a kitchen's LAN may have none
 		Name: Cookie, Value: value, Path: h.BasePath, MaxAge: age, HttpOnly: true,
 		Secure: h.secure(c.Request), SameSite: http.SameSiteLaxMode,
 	})
 }
 
-// secure reports whether the browser speaks https with us.
-func (h *edge) secure(r *http.Request) bool {
+// secure reports whether the browser uses https.
+func (h *web) secure(r *http.Request) bool {
 	return strings.HasPrefix(h.PublicURL, "https://") || h.scheme(r) == "https"
 }
 
-// allow lets the named roles in; an admin is let in everywhere but as a
-// customer.
-func (h *edge) allow(roles ...doorbell.Role) gin.HandlerFunc {
+// allow admits the named roles, and an admin for every role but customer.
+func (h *guard) allow(roles ...doorbell.Role) gin.HandlerFunc {
 	return h.answer(func(c *gin.Context) error {
 		g, err := h.grant(c)
 		if err != nil {
@@ -124,21 +138,21 @@ func (h *edge) allow(roles ...doorbell.Role) gin.HandlerFunc {
 
 func grantOf(c *gin.Context) doorbell.Grant {
 	g, ok := c.MustGet(grantKey).(doorbell.Grant)
-	if !ok { // allow sets it
+	if !ok { // allow has set it
 		panic("handlers: a route without allow")
 	}
 	return g
 }
 
-// foreignShop is the answer to a shop that the caller may not hear, whether
-// there is one or not.
+// foreignShop returns the error for a shop that the caller may not see, whether it
+// exists or not.
 func foreignShop() error {
 	return doorbell.Refuse(doorbell.Forbidden, "The token does not cover this shop.", "令牌不包含该门店。")
 }
 
-// scheme and host are the request's as the browser sees them; a trusted proxy
-// may say so.
-func (h *edge) scheme(r *http.Request) string {
+// scheme and host return those of the request as the browser sees them; a trusted
+// proxy may set them.
+func (h *web) scheme(r *http.Request) string {
 	if h.trusted(r) {
 		if p := r.Header.Get("X-Forwarded-Proto"); p == "https" || p == "http" {
 			return p
@@ -150,7 +164,7 @@ func (h *edge) scheme(r *http.Request) string {
 	return "http"
 }
 
-func (h *edge) host(r *http.Request) string {
+func (h *web) host(r *http.Request) string {
 	if h.trusted(r) {
 		if f := r.Header.Get("X-Forwarded-Host"); f != "" {
 			return f
@@ -159,8 +173,8 @@ func (h *edge) host(r *http.Request) string {
 	return r.Host
 }
 
-// ownOrigin reports whether origin is this server itself.
-func (h *edge) ownOrigin(r *http.Request, origin string) bool {
+// ownOrigin reports whether origin is this server.
+func (h *web) ownOrigin(r *http.Request, origin string) bool {
 	if origin == strings.TrimSuffix(h.PublicURL, "/") && origin != "" {
 		return true
 	}
@@ -168,9 +182,9 @@ func (h *edge) ownOrigin(r *http.Request, origin string) bool {
 	return err == nil && u.Host != "" && u.Scheme == h.scheme(r) && strings.EqualFold(u.Host, h.host(r))
 }
 
-// originAllowed reports whether a page of this origin may use us; a missing one
-// is no page's.
-func (h *edge) originAllowed(r *http.Request) (origin string, ok bool) {
+// originAllowed reports whether a page of this origin may call; a request without
+// an origin does not come from a page.
+func (h *web) originAllowed(r *http.Request) (origin string, ok bool) {
 	values := r.Header.Values("Origin")
 	if len(values) == 0 {
 		return "", true
@@ -179,17 +193,13 @@ func (h *edge) originAllowed(r *http.Request) (origin string, ok bool) {
 	return origin, len(values) == 1 && (slices.Contains(h.Origins, origin) || origin != "null" && h.ownOrigin(r, origin))
 }
 
-// origins turns other pages away and lets the allowed ones read our answers,
-// errors included.
-func (h *edge) origins(c *gin.Context) {
+// origins refuses pages of other origins and lets the allowed ones read the
+// answers, errors included.
+func (h *web) origins(c *gin.Context) {
 	c.Header("Vary", "Origin")
 	origin, ok := h.originAllowed(c.Request)
 	if !ok {
-		h.originLog.note(c.Request.Context(), h, origin, c.Request)
-		h.refuse(c, doorbell.Refuse(OriginNotAllowed,
-			"Origin %s may not connect to %s. To allow it, add to config.yaml: auth: {origins: [\"%s\"]}",
-			"来源 %s 不允许连接 %s。如需允许，请在 config.yaml 中加入：auth: {origins: [\"%s\"]}",
-			origin, h.host(c.Request), origin))
+		h.refuse(c, h.originRefusal(c.Request))
 		return
 	}
 	if origin == "" || h.ownOrigin(c.Request, origin) {
@@ -200,15 +210,18 @@ func (h *edge) origins(c *gin.Context) {
 	c.Header("Access-Control-Expose-Headers", "Retry-After, X-Request-Id")
 }
 
-// preflight answers OPTIONS, which come without a token.
-func preflight(c *gin.Context) {
-	c.Header("Access-Control-Allow-Methods", "GET, POST, PUT, OPTIONS")
-	c.Header("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, Last-Event-ID")
-	c.Header("Access-Control-Max-Age", "600")
-	c.Status(http.StatusNoContent)
+// originRefusal returns the error that says what to configure, and logs it once a
+// minute.
+func (h *web) originRefusal(r *http.Request) error {
+	origin := r.Header.Get("Origin")
+	h.originLog.note(r.Context(), h, origin, r)
+	return doorbell.Refuse(OriginNotAllowed,
+		"Origin %s may not connect to %s. To allow it, add to config.yaml: auth: {origins: [\"%s\"]}",
+		"来源 %s 不允许连接 %s。如需允许，请在 config.yaml 中加入：auth: {origins: [\"%s\"]}",
+		origin, h.host(r), origin)
 }
 
-// onceAMinute bounds a line that a stranger can cause.
+// onceAMinute limits a log line that strangers can cause.
 type onceAMinute struct {
 	mu   sync.Mutex
 	last time.Time
@@ -224,7 +237,7 @@ func (o *onceAMinute) due() bool {
 	return false
 }
 
-func (o *onceAMinute) note(ctx context.Context, h *edge, origin string, r *http.Request) {
+func (o *onceAMinute) note(ctx context.Context, h *web, origin string, r *http.Request) {
 	if o.due() {
 		h.log.WarnContext(ctx, "origin not allowed", "origin", origin, "host", h.host(r), "path", r.URL.Path,
 			"to_allow", "auth.origins")
@@ -232,28 +245,36 @@ func (o *onceAMinute) note(ctx context.Context, h *edge, origin string, r *http.
 }
 
 const (
-	// expiryNotice is how long before its end a service's token is warned of.
+	// expiryNotice is how long before its end a service's token causes a warning.
 	expiryNotice = 7 * 24 * time.Hour
-	// maxNoticed bounds whom the last warnings are remembered of.
+	// againAfter is the time until the next warning about the same token.
+	againAfter = 24 * time.Hour
+	// maxNoticed bounds the subjects whose last warning, of the last day, is
+	// remembered.
 	maxNoticed = 1000
 )
 
-// onceADay warns of service tokens that end soon, once a day each: the order
-// system that holds one must not fall silent by surprise.
+// onceADay warns of service tokens that expire soon, once a day each: an order
+// system must not stop working by surprise.
 type onceADay struct {
 	mu   sync.Mutex
 	last map[string]time.Time // by subject
+	// swept is when old entries were last removed.
+	swept time.Time
 }
 
-func (o *onceADay) note(ctx context.Context, h *edge, g doorbell.Grant) {
+func (o *onceADay) note(ctx context.Context, log *slog.Logger, g doorbell.Grant) {
 	left := time.Until(g.Expires)
-	shortLived := !g.Issued.IsZero() && g.Expires.Sub(g.Issued) <= expiryNotice // made for one errand
+	shortLived := !g.Issued.IsZero() && g.Expires.Sub(g.Issued) <= expiryNotice // made for a short task
 	if g.Role != doorbell.RoleService || left > expiryNotice || shortLived {
 		return
 	}
 	o.mu.Lock()
 	last, noted := o.last[g.Subject]
-	due := !noted && len(o.last) < maxNoticed || noted && time.Since(last) > 24*time.Hour
+	if !noted && len(o.last) >= maxNoticed {
+		o.forget()
+	}
+	due := !noted && len(o.last) < maxNoticed || noted && time.Since(last) > againAfter
 	if due {
 		if o.last == nil {
 			o.last = map[string]time.Time{}
@@ -262,6 +283,16 @@ func (o *onceADay) note(ctx context.Context, h *edge, g doorbell.Grant) {
 	}
 	o.mu.Unlock()
 	if due {
-		h.log.WarnContext(ctx, "a service's token ends soon", "sub", g.Subject, "expires", g.Expires, "left", left.Round(time.Minute))
+		log.WarnContext(ctx, "service token expires soon", "sub", g.Subject, "expires", g.Expires, "left", left.Round(time.Minute))
 	}
+}
+
+// forget removes the entries older than againAfter, at most once a minute, because
+// a flood of subjects calls it each time. Needs o.mu.
+func (o *onceADay) forget() {
+	if time.Since(o.swept) < time.Minute {
+		return
+	}
+	o.swept = time.Now()
+	maps.DeleteFunc(o.last, func(_ string, last time.Time) bool { return time.Since(last) > againAfter })
 }

@@ -1,11 +1,15 @@
-package handlers
+package handlers_test
 
 import (
 	"net/http"
+	"os"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
+	"doorbell/handlers"
+	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
 )
 
@@ -15,7 +19,7 @@ func cookieOf(t *testing.T, r reply) string {
 	if err != nil {
 		t.Fatalf("Set-Cookie %q: %v", r.header.Get("Set-Cookie"), err)
 	}
-	if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Name != Cookie {
+	if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Name != handlers.Cookie {
 		t.Errorf("cookie %v, want HttpOnly and SameSite", c)
 	}
 	return c.Name + "=" + c.Value
@@ -39,7 +43,7 @@ func TestLoginByTicketAndToken(t *testing.T) {
 	s.do("POST", "login", `{}`, "Content-Type", "text/plain").want(t, "a form's type", 415, "unsupported_media_type")
 	s.do("POST", "login", `{}`, "Origin", "https://evil.example").want(t, "a foreign page", 403, "origin_not_allowed")
 
-	// By cookie nothing is changed from a page that is not ours.
+	// A cookie alone changes nothing from a foreign page.
 	s.raise(1, doorbell.NewOrder, 1, "x")
 	accept := "api/v1/alerts/1/1/accept"
 	s.do("POST", accept, `{}`, "Cookie", cookie, "Origin", "https://evil.example").want(t, "another page accepts", 403, "origin_not_allowed")
@@ -53,14 +57,14 @@ func TestLoginByTicketAndToken(t *testing.T) {
 func TestServiceTokensAreWarnedOf(t *testing.T) {
 	s := newServer(t)
 	errand := s.token(doorbell.RoleService, "errand", 1) // made for an hour
-	soon, err := s.tokens.Issue(doorbell.Grant{
+	soon, err := s.Tokens.Issue(doorbell.Grant{
 		Subject: "backend", Role: doorbell.RoleService, Shops: doorbell.ShopSet{All: true},
 		Issued: time.Now().Add(-360 * 24 * time.Hour), Expires: time.Now().Add(5 * 24 * time.Hour),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	late, err := s.tokens.Issue(doorbell.Grant{
+	late, err := s.Tokens.Issue(doorbell.Grant{
 		Subject: "late", Role: doorbell.RoleService, Shops: doorbell.ShopSet{All: true}, Expires: time.Now().Add(8 * 24 * time.Hour),
 	})
 	if err != nil {
@@ -71,7 +75,7 @@ func TestServiceTokensAreWarnedOf(t *testing.T) {
 		s.as(soon, "GET", "api/v1/me", "")
 		s.as(late, "GET", "api/v1/me", "")
 	}
-	if logs := s.logs.String(); strings.Count(logs, "ends soon") != 1 || !strings.Contains(logs, "sub=backend") {
+	if logs := s.Log.String(); strings.Count(logs, "expires soon") != 1 || !strings.Contains(logs, "sub=backend") {
 		t.Errorf("want one warning, of backend:\n%s", logs)
 	}
 }
@@ -99,8 +103,8 @@ func TestTicketsAndTokensStayWithinTheCaller(t *testing.T) {
 	s.do("GET", "poll?wait=0&ticket="+ticket, "").want(t, "the same ticket", 401, "token_expired")
 	ticket = s.as(service, "POST", "api/v1/tickets", `{"shops":[1]}`).field("ticket")
 	s.do("GET", "poll?wait=0&shops=2&ticket="+ticket, "").want(t, "another shop than the ticket's", 403, "forbidden")
-	// A console's own end caps what it hands on.
-	short, err := s.tokens.Issue(doorbell.Grant{Subject: "s", Role: doorbell.RoleConsole, Shops: doorbell.ShopSet{List: []doorbell.ShopID{1}}, Expires: time.Now().Add(time.Minute)})
+	// A console's own end limits what it hands on.
+	short, err := s.Tokens.Issue(doorbell.Grant{Subject: "s", Role: doorbell.RoleConsole, Shops: doorbell.ShopSet{List: []doorbell.ShopID{1}}, Expires: time.Now().Add(time.Minute)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +116,7 @@ func TestTicketsAndTokensStayWithinTheCaller(t *testing.T) {
 }
 
 func TestOrigins(t *testing.T) {
-	s := newServer(t, func(o *Options) { o.Origins = []string{"https://admin.example"} })
+	s := newServer(t, func(c *config.Config) { c.Auth.Origins = []string{"https://admin.example"} })
 	console := s.token(doorbell.RoleConsole, "till", 1)
 	refused := s.as(console, "GET", "api/v1/me", "", "Origin", "https://evil.example").want(t, "a foreign page", 403, "origin_not_allowed")
 	for _, want := range []string{"https://evil.example", "auth", "origins"} {
@@ -120,11 +124,11 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("the refusal %s does not say %s", refused.body, want)
 		}
 	}
-	if n := strings.Count(s.logs.String(), "origin not allowed"); n != 1 {
+	if n := strings.Count(s.Log.String(), "origin not allowed"); n != 1 {
 		t.Errorf("%d lines in the log, want one", n)
 	}
 	s.as(console, "GET", "api/v1/me", "", "Origin", "https://evil.example")
-	if n := strings.Count(s.logs.String(), "origin not allowed"); n != 1 {
+	if n := strings.Count(s.Log.String(), "origin not allowed"); n != 1 {
 		t.Errorf("%d lines in the log after a second time, want one a minute", n)
 	}
 	check := func(r reply) {
@@ -153,7 +157,7 @@ func TestOrigins(t *testing.T) {
 }
 
 func TestTrustedProxy(t *testing.T) {
-	s := newServer(t, func(o *Options) { o.TrustedProxies = []string{"127.0.0.1"} })
+	s := newServer(t, func(c *config.Config) { c.Server.TrustedProxies = []string{"127.0.0.1"} })
 	console := s.token(doorbell.RoleConsole, "till", 1)
 	s.as(console, "GET", "api/v1/me", "", "Origin", "https://bell.example", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "bell.example").
 		want(t, "our page through the proxy", 200, "")
@@ -167,9 +171,9 @@ func TestTrustedProxy(t *testing.T) {
 }
 
 func TestBasePath(t *testing.T) {
-	s := newServer(t, func(o *Options) { o.BasePath = "/bell/" })
+	s := newServer(t, func(c *config.Config) { c.Server.BasePath = "/bell/" })
 	s.do("GET", "healthz", "").want(t, "healthz under the path", 200, "")
-	if r := s.do("GET", "", ""); r.status != 200 || !strings.Contains(r.body, `src="static/console.js"`) {
+	if r := s.do("GET", "", ""); r.status != 200 || !strings.Contains(r.body, `src="static/console/console.js"`) {
 		t.Errorf("the console under a path: %d", r.status)
 	}
 	in := s.do("POST", "login", `{"token":"`+s.token(doorbell.RoleConsole, "till", 1)+`"}`)
@@ -181,8 +185,8 @@ func TestBasePath(t *testing.T) {
 func TestPages(t *testing.T) {
 	s := newServer(t)
 	for path, kind := range map[string]string{
-		"": "text/html", "demo": "text/html", "client.js": "text/javascript", "static/ladder.js": "text/javascript",
-		"static/console.css": "text/css", "static/sounds/1.zh.mp3": "audio/mpeg", "favicon.ico": "image/svg+xml",
+		"": "text/html", "demo": "text/html", "client.js": "text/javascript", "static/client/ladder.js": "text/javascript",
+		"static/shared/page.css": "text/css", "static/sounds/1.zh.mp3": "audio/mpeg", "favicon.ico": "image/svg+xml",
 	} {
 		r := s.do("GET", path, "").want(t, path, 200, "")
 		if !strings.HasPrefix(r.header.Get("Content-Type"), kind) || !strings.Contains(r.header.Get("Content-Security-Policy"), "default-src 'none'") {
@@ -192,7 +196,34 @@ func TestPages(t *testing.T) {
 			t.Errorf("/%s again: %d, want 304", path, again.status)
 		}
 	}
-	for _, path := range []string{"static/nothing.js", "static/../go.mod", "static/", "static/sounds"} {
+	for _, path := range []string{"static/nothing.js", "static/../go.mod", "static/", "static/sounds", "static/console"} {
 		s.do("GET", path, "").want(t, path, 404, "not_found")
+	}
+	// Addresses that a page of an earlier version still uses.
+	for _, path := range []string{"static/ticker.js", "static/courier.js"} {
+		r := s.do("GET", path, "").want(t, path, http.StatusFound, "")
+		s.do("GET", "static/"+r.header.Get("Location"), "").want(t, path+" where it is now", 200, "")
+	}
+}
+
+// TestOwnSounds: of a shop's folder only clips that replace shipped ones are
+// served, and the pages may connect to this server only.
+func TestOwnSounds(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, fstest.MapFS{
+		"1.zh.mp3": {Data: []byte("our own")}, "salaries.xlsx": {Data: []byte("x")}, "0.mp3": {Data: []byte("x")}, "sub/1.zh.mp3": {Data: []byte("x")},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, func(c *config.Config) { c.Console.Sounds = dir })
+	if got := s.do("GET", "static/sounds/1.zh.mp3", "").want(t, "our clip", 200, ""); got.body != "our own" {
+		t.Errorf("served %q", got.body)
+	}
+	s.do("GET", "static/sounds/2.en.mp3", "").want(t, "a shipped clip", 200, "")
+	for _, name := range []string{"salaries.xlsx", "0.mp3", "sub/1.zh.mp3", "sub", ""} {
+		s.do("GET", "static/sounds/"+name, "").want(t, name, 404, "not_found")
+	}
+	if csp := s.do("GET", "", "").header.Get("Content-Security-Policy"); !strings.Contains(csp, "connect-src 'self';") || strings.Contains(csp, "ws:") {
+		t.Errorf("policy %s", csp)
 	}
 }

@@ -25,7 +25,7 @@ func idempotencyKey(r *http.Request) (string, error) {
 	return key, nil
 }
 
-func (h *edge) raise(c *gin.Context) error {
+func (h *api) raise(c *gin.Context) error {
 	var body doorbell.Raise
 	if err := decode(c, &body); err != nil {
 		return err
@@ -38,7 +38,7 @@ func (h *edge) raise(c *gin.Context) error {
 	if body.Shop > 0 && !g.Shops.Has(body.Shop) {
 		return foreignShop()
 	}
-	alert, created, err := h.Service.RaiseAlert(c.Request.Context(), body,
+	alert, created, err := h.Alerts.RaiseAlert(c.Request.Context(), body,
 		doorbell.Key{Subject: g.Subject, Shop: body.Shop, Value: key})
 	if err != nil {
 		return err
@@ -47,24 +47,51 @@ func (h *edge) raise(c *gin.Context) error {
 	if created {
 		status = http.StatusCreated
 	}
-	c.Data(status, jsonType, alert.Encode()) // what MarshalJSON gives needs no second look
+	c.Data(status, jsonType, alert.Encode()) // MarshalJSON's result needs no second check
 	return nil
 }
 
-// jsonType is as Gin has it.
+// jsonType is the content type as Gin writes it.
 const jsonType = "application/json; charset=utf-8"
 
-// alertView is an alert with what became of it.
+// alertView is an alert with its state.
 type alertView struct {
 	alert    doorbell.Alert
-	State    string             `json:"state"` // "open", "closed", or "" for what never rings
+	State    string             `json:"state"` // "open", "closed", or "" for an alert that never rings
 	By       string             `json:"by,omitempty"`
 	At       *time.Time         `json:"at,omitempty"`
-	ClosedBy doorbell.Seq       `json:"closedBy,omitempty"` // the seq of the alert that silenced it
+	ClosedBy doorbell.Seq       `json:"closedBy,omitempty"` // the seq of the alert that closed it
+	Reached  []doorbell.Reached `json:"reached"`
 	Receipts []doorbell.Receipt `json:"receipts"`
+	Detail   doorbell.Detail    `json:"detail,omitzero"`
+	// The refunded amount of its order's payment; both are omitted if nothing was
+	// refunded.
+	Refunded int64  `json:"refundedAmount,omitempty"`
+	Currency string `json:"currency,omitempty"`
+	// Of one alert alone: who was told that nobody took care of it.
+	Told []toldView `json:"told,omitempty"`
 }
 
-// MarshalJSON is the alert as the streams send it, with more fields.
+// toldView is one step of the ladder.
+type toldView struct {
+	To    string    `json:"to"`
+	Rung  int       `json:"rung"`  // from 1
+	Round int       `json:"round"` // from 1
+	At    time.Time `json:"at"`
+	State string    `json:"state"` // waiting, delivered, given_up, withdrawn
+	Done  time.Time `json:"doneAt,omitzero"`
+	Error string    `json:"error,omitempty"`
+}
+
+func toldViews(told []doorbell.Escalation) []toldView {
+	out := make([]toldView, len(told))
+	for i, e := range told {
+		out[i] = toldView{To: e.To, Rung: e.Rung + 1, Round: e.Round + 1, At: e.At, State: e.State.String(), Done: e.DoneAt, Error: e.Error}
+	}
+	return out
+}
+
+// MarshalJSON returns the alert as on the streams, with further fields.
 func (v alertView) MarshalJSON() ([]byte, error) {
 	type rest alertView
 	more, err := json.Marshal(rest(v))
@@ -77,13 +104,16 @@ func (v alertView) MarshalJSON() ([]byte, error) {
 }
 
 func view(a doorbell.AlertState) alertView {
-	v := alertView{alert: a.Alert, Receipts: a.Receipts}
+	v := alertView{alert: a.Alert, Reached: a.Reached(time.Now()), Receipts: a.Receipts, Detail: a.Detail}
+	if a.Refunded.Minor > 0 {
+		v.Refunded, v.Currency = a.Refunded.Minor, a.Refunded.Currency
+	}
 	switch {
 	case a.Open:
 		v.State = "open"
 	case a.Type.Rings():
 		v.State = "closed"
-	default: // a 3 or 4 is itself what somebody did
+	default: // a 3 or 4 is itself an action, not an open alert
 		v.By, v.At = a.Actor, &a.Time
 	}
 	if a.Closed != nil {
@@ -92,7 +122,7 @@ func view(a doorbell.AlertState) alertView {
 	return v
 }
 
-func (h *edge) alerts(c *gin.Context) error {
+func (h *api) alerts(c *gin.Context) error {
 	shop, err := id("shop", c.Query("shop"))
 	if err != nil {
 		return err
@@ -127,7 +157,7 @@ func (h *edge) alerts(c *gin.Context) error {
 		return doorbell.InvalidField("search", "must be at most 200 bytes", "最多 200 字节")
 	}
 	q.Type, q.Before, q.After, q.Limit = doorbell.Type(typ), doorbell.Seq(before), doorbell.Seq(after), int(limit)
-	page, err := h.Service.Alerts(c.Request.Context(), q)
+	page, err := h.Alerts.Alerts(c.Request.Context(), q)
 	if err != nil {
 		return err
 	}
@@ -143,7 +173,8 @@ func (h *edge) alerts(c *gin.Context) error {
 	return nil
 }
 
-// alertInPath is the shop and seq of a path; a foreign shop has no alerts.
+// alertInPath returns the shop and seq of a path; a foreign shop counts as one
+// without alerts.
 func alertInPath(c *gin.Context) (shop doorbell.ShopID, seq doorbell.Seq, err error) {
 	n, err := id("shop", c.Param("shop"))
 	if err != nil {
@@ -159,12 +190,29 @@ func alertInPath(c *gin.Context) (shop doorbell.ShopID, seq doorbell.Seq, err er
 	return doorbell.ShopID(n), doorbell.Seq(m), nil
 }
 
-func (h *edge) acceptAlert(c *gin.Context) error {
+// alert tells of one alert how far it came: each state with who and when, and who was
+// told that nobody took care of it.
+func (h *api) alert(c *gin.Context) error {
 	shop, seq, err := alertInPath(c)
 	if err != nil {
 		return err
 	}
-	closing, err := h.Service.AcceptAlert(c.Request.Context(), shop, seq, by(c))
+	a, told, err := h.Alerts.Alert(c.Request.Context(), shop, seq)
+	if err != nil {
+		return err
+	}
+	v := view(a)
+	v.Told = toldViews(told)
+	c.JSON(http.StatusOK, v)
+	return nil
+}
+
+func (h *api) acceptAlert(c *gin.Context) error {
+	shop, seq, err := alertInPath(c)
+	if err != nil {
+		return err
+	}
+	closing, err := h.Alerts.AcceptAlert(c.Request.Context(), shop, seq, by(c))
 	if err != nil {
 		return err
 	}
@@ -172,7 +220,7 @@ func (h *edge) acceptAlert(c *gin.Context) error {
 	return nil
 }
 
-func (h *edge) receipt(c *gin.Context) error {
+func (h *api) receipt(c *gin.Context) error {
 	shop, seq, err := alertInPath(c)
 	if err != nil {
 		return err
@@ -185,13 +233,25 @@ func (h *edge) receipt(c *gin.Context) error {
 	if err := decode(c, &body); err != nil {
 		return err
 	}
-	err = h.Service.Receive(c.Request.Context(), doorbell.Receipt{
+	// Otherwise one device could report that another one has sounded, and nobody
+	// would learn that the kitchen is silent. Receive refuses an invalid id.
+	if body.Console != "" && len(body.Console) <= 64 {
+		own, err := h.Consoles.SendsAny(c.Request.Context(), body.Console, grantOf(c), shop)
+		if err != nil {
+			return nodesSilent(err)
+		}
+		if !own {
+			return doorbell.Refuse(doorbell.Forbidden, "Console %[1]q is none of yours that follows shop %[2]d; the stream's hello names yours.",
+				"控制台 %[1]q 不属于您，或未订阅门店 %[2]d；您的控制台 id 见连接后的 hello 事件。", body.Console, shop)
+		}
+	}
+	err = h.Alerts.Receive(c.Request.Context(), doorbell.Receipt{
 		Shop: shop, Seq: seq, Console: body.Console, Stage: body.Stage, Reason: body.Reason, By: grantOf(c).Subject,
 	})
 	if err != nil {
 		return err
 	}
-	h.Hub.NoteReceipt(body.Console, time.Now().UTC())
+	h.Consoles.NoteReceiptOfAny(c.Request.Context(), body.Console, body.Stage, time.Now().UTC())
 	c.Status(http.StatusNoContent)
 	return nil
 }

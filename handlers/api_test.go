@@ -1,4 +1,4 @@
-package handlers
+package handlers_test
 
 import (
 	"encoding/json"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
 )
 
@@ -41,7 +42,7 @@ func (s *testServer) do(method, path, body string, headers ...string) reply {
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := s.client.RoundTrip(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -169,7 +170,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 	service := s.token(doorbell.RoleService, "backend", 1)
 	customer := s.token(doorbell.RoleCustomer, "77")
 	s.as(service, "POST", "api/v1/orders", `{"id":5,"number":"A-1","shopId":1,"userId":78,"amount":1}`).want(t, "create", 201, "")
-	expired, err := s.tokens.Issue(doorbell.Grant{Subject: "x", Role: doorbell.RoleService, Expires: time.Now().Add(-time.Hour)})
+	expired, err := s.Tokens.Issue(doorbell.Grant{Subject: "x", Role: doorbell.RoleService, Expires: time.Now().Add(-time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,6 +240,7 @@ func TestForeignAndAbsentLookTheSame(t *testing.T) {
 		{two, "POST", "api/v1/orders/5/accept", "api/v1/orders/6/accept"},
 		{two, "POST", "api/v1/orders/5/cancel", "api/v1/orders/6/cancel"},
 		{two, "POST", "api/v1/orders/5/reminders", "api/v1/orders/6/reminders"},
+		{two, "GET", "api/v1/alerts/1/1", "api/v1/alerts/3/1"},
 		{twoConsole, "POST", "api/v1/alerts/1/1/accept", "api/v1/alerts/3/1/accept"},
 		{twoConsole, "POST", "api/v1/alerts/1/1/receipts", "api/v1/alerts/3/1/receipts"},
 		{two, "GET", "api/v1/shops/1/consoles", "api/v1/shops/3/consoles"},
@@ -288,7 +290,7 @@ func TestReceiptsAndConsoles(t *testing.T) {
 	s := newServer(t)
 	console := s.token(doorbell.RoleConsole, "till", 1)
 	s.raise(1, doorbell.NewOrder, 1, "x")
-	polled := s.as(console, "GET", "poll?after=0&wait=0&sid=till-1", "")
+	polled := s.as(console, "GET", "poll?after=0&wait=1&sid=till-1", "")
 	id := polled.field("console")
 	s.as(console, "PUT", "api/v1/consoles/"+id, `{"audible":false,"reason":"muted","label":"Kitchen"}`).want(t, "hearing", 204, "")
 	s.as(s.token(doorbell.RoleConsole, "other", 1), "PUT", "api/v1/consoles/"+id, `{"audible":true}`).want(t, "another's console", 404, "not_found")
@@ -310,12 +312,13 @@ func TestReceiptsAndConsoles(t *testing.T) {
 }
 
 func TestReadyAndMetrics(t *testing.T) {
-	s := newServer(t)
+	s := newServer(t, func(c *config.Config) { c.Metrics.Addr = "127.0.0.1:0" })
 	s.do("GET", "healthz", "").want(t, "healthz", 200, "")
 	s.do("GET", "readyz", "").want(t, "readyz", 200, "")
 	s.do("POST", "pay/wechat", "{}").want(t, "a callback without headers", 401, "")
 	s.pay("NOBODY", 1).want(t, "a payment without an order", 404, "")
-	got := s.do("GET", "metrics", "").want(t, "metrics on loopback", 200, "")
+	admin := s.token(doorbell.RoleAdmin, "root", 1)
+	got := s.as(admin, "GET", "metrics", "").want(t, "metrics for an admin", 200, "")
 	for _, want := range []string{
 		`doorbell_consoles{transport="sse"} 0`, `doorbell_callbacks_rejected_total{provider="wechat",reason="header_missing"} 1`,
 		`doorbell_callbacks_total{provider="wechat",verdict="unknown_order"} 1`,
@@ -324,9 +327,20 @@ func TestReadyAndMetrics(t *testing.T) {
 			t.Errorf("metrics lack %s", want)
 		}
 	}
+	// A proxy on this machine that sets no header looks just like this.
+	s.do("GET", "metrics", "").want(t, "metrics on loopback", 401, "token_missing")
 	s.do("GET", "metrics", "", "X-Forwarded-For", "203.0.113.9").want(t, "metrics through a proxy", 401, "token_missing")
-	s.as(s.token(doorbell.RoleConsole, "x", 1), "GET", "metrics", "", "X-Forwarded-For", "203.0.113.9").want(t, "metrics for a console", 403, "forbidden")
-	s.edge.Drain()
+	s.as(s.token(doorbell.RoleConsole, "x", 1), "GET", "metrics", "").want(t, "metrics for a console", 403, "forbidden")
+	whole := s.url
+	s.url = s.FiguresURL
+	if own := s.do("GET", "metrics", "").want(t, "metrics on a port of their own", 200, ""); !strings.Contains(own.body, "doorbell_consoles") {
+		t.Errorf("the port of the figures answers %s", own.body)
+	}
+	for _, path := range []string{"", "readyz", "poll?wait=0", "api/v1/me", "page.json", "pay/wechat"} {
+		s.as(admin, "GET", path, "").want(t, "GET /"+path+" there", 404, "not_found")
+	}
+	s.url = whole
+	s.Edge.Drain()
 	s.do("GET", "readyz", "").want(t, "readyz while stopping", 503, "unavailable")
 	s.do("GET", "healthz", "").want(t, "healthz while stopping", 200, "")
 }

@@ -1,8 +1,9 @@
-package handlers
+package handlers_test
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -13,8 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"doorbell/handlers"
 	"doorbell/internal/doorbell"
 	"doorbell/transport"
+	"doorbell/transport/poll"
+	"doorbell/transport/sse"
+	"doorbell/transport/ws"
 )
 
 // tally counts what consoles receive.
@@ -29,15 +34,15 @@ func (t *tally) add(n int) {
 	}
 }
 
-// expect is called before what makes n more come.
+// expect announces n more messages before they are sent.
 func (t *tally) expect(n int64) { t.wanted.Add(n) }
 
-// listeners connects n consoles that count the closing braces that come: each
-// alert and each event has one.
+// listeners connects n consoles that count closing braces: each alert and each
+// event has one.
 func listeners(b *testing.B, addr, request string, n int) *tally {
 	b.Helper()
 	t := &tally{reached: make(chan struct{}, 1)}
-	t.expect(int64(n)) // their hellos; the floor says none and is told so
+	t.expect(int64(n)) // for their hellos; the floor sends none and subtracts them
 	for range n {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -63,7 +68,7 @@ func listeners(b *testing.B, addr, request string, n int) *tally {
 	return t
 }
 
-// emptyLog is a log without a database: what is delivered is all there is.
+// emptyLog is a log without a database: only delivered alerts exist.
 type emptyLog struct{}
 
 func (emptyLog) Positions(context.Context, []doorbell.ShopID) (string, map[doorbell.ShopID]doorbell.Position, error) {
@@ -78,11 +83,11 @@ func (emptyLog) DrawEpoch(context.Context, string) error { return nil }
 
 const consolesOfBench = 100
 
-// BenchmarkDeliver is an alert from the hub to 100 consoles' sockets, each time
-// until all have it. floor is the same bytes by one write for each, and nothing
-// else: read the others as ratios to it. none is the hub with a channel and a
-// goroutine for each console, and no library: what is above it is melody's and
-// r3labs' share.
+// BenchmarkDeliver measures an alert from the hub to 100 consoles' sockets, until
+// all have it. "floor" writes the same bytes once for each console and does
+// nothing else: read the others as ratios to it. "none" is the hub with a channel
+// and a goroutine for each console, and no library: the difference to it is the
+// cost of melody and r3labs.
 func BenchmarkDeliver(b *testing.B) {
 	b.Run("floor", benchFloor)
 	b.Run("none", benchNoLibrary)
@@ -93,7 +98,7 @@ func BenchmarkDeliver(b *testing.B) {
 	b.Run("sse", func(b *testing.B) { benchDeliver(b, "GET /events?shops=1 HTTP/1.1\r\n") })
 }
 
-// sockets are consoles that ask for nothing, and the server's ends of their
+// sockets returns consoles that send no request, and the server's ends of their
 // connections.
 func sockets(b *testing.B) (received *tally, consoles []net.Conn) {
 	b.Helper()
@@ -135,7 +140,7 @@ func cpuTime(b *testing.B) int64 {
 	return u.Utime.Nano() + u.Stime.Nano()
 }
 
-// plainSink is a sink as one would write it without a library.
+// plainSink is a sink without a library.
 type plainSink struct {
 	conn  net.Conn
 	queue chan transport.Message
@@ -183,10 +188,10 @@ func benchNoLibrary(b *testing.B) {
 	benchHub(b, hub, received)
 }
 
-// benchHub delivers to the consoles of hub, which have said hello.
+// benchHub delivers to the consoles of hub, which have received hello.
 func benchHub(b *testing.B, hub *transport.Hub, received *tally) {
 	b.Helper()
-	a := doorbell.Alert{Type: doorbell.NewOrder, Shop: 1, OrderID: 1, Number: "1001", Content: strings.Repeat("x", 60), Source: doorbell.FromOrder, Time: time.Now()}
+	a := doorbell.Alert{Type: doorbell.NewOrder, Shop: 1, OrderID: 1, Number: "1001", Content: strings.Repeat("x", 60), Source: doorbell.FromOrder, Time: time.Now(), Link: doorbell.Link{Epoch: "bench"}}
 	report := perDelivery(b)
 	for b.Loop() {
 		a.Seq++
@@ -216,9 +221,11 @@ func benchFloor(b *testing.B) {
 
 func benchDeliver(b *testing.B, head string) {
 	hub := transport.New(transport.Options{Log: emptyLog{}, Logger: slog.New(slog.DiscardHandler), Heartbeat: time.Minute})
-	s := newServer(b, func(o *Options) { o.Hub = hub })
+	carried := handlers.Transports{WebSocket: ws.New(time.Minute), SSE: sse.New(time.Minute), Poll: poll.Transport{}}
+	s := newEdge(b, handlers.Options{Streams: handlers.Streams{Hub: hub, Transports: carried, Heartbeat: time.Minute}})
 	b.Cleanup(func() {
-		if err := hub.Shutdown(context.Background()); err != nil {
+		ctx := context.Background()
+		if err := errors.Join(hub.Shutdown(ctx), carried.WebSocket.Shutdown(ctx), carried.SSE.Shutdown(ctx)); err != nil {
 			b.Error(err)
 		}
 	})
@@ -229,8 +236,8 @@ func benchDeliver(b *testing.B, head string) {
 	benchHub(b, hub, received)
 }
 
-// BenchmarkPoll is a long poll that finds ten alerts: a console's whole life on
-// that transport is a row of these.
+// BenchmarkPoll measures a long poll that finds ten alerts: a polling console does
+// nothing but repeat this.
 func BenchmarkPoll(b *testing.B) {
 	s := newServer(b)
 	for i := range 10 {
@@ -252,7 +259,7 @@ func BenchmarkPoll(b *testing.B) {
 	}
 }
 
-// answerTo is the body of a 2xx.
+// answerTo returns the body of a 2xx answer.
 func answerTo(b *testing.B, client *http.Client, req *http.Request) []byte {
 	b.Helper()
 	res, err := client.Do(req)
@@ -267,8 +274,8 @@ func answerTo(b *testing.B, client *http.Client, req *http.Request) []byte {
 	return text
 }
 
-// BenchmarkRaise is an alert through the whole server, router and token to the
-// commit, by one caller.
+// BenchmarkRaise measures an alert through the whole server, from router and token
+// to the commit, with one caller.
 func BenchmarkRaise(b *testing.B) {
 	s := newServer(b)
 	token := s.token(doorbell.RoleService, "bench", 1)

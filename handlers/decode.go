@@ -26,27 +26,27 @@ const (
 	answerWait = 10 * time.Second
 )
 
-// detachedKey marks a request whose connection is not net/http's any more.
+// detachedKey marks a request whose connection was taken over from net/http.
 const detachedKey = "detached"
 
-// bounded keeps a client that neither sends nor reads from holding its handler
-// for ever. Streams set deadlines of their own once they run, and so does
-// readBody: the handler may take its time between the two.
+// bounded limits how long a client that neither sends nor reads can hold its
+// handler. Streams set their own deadlines once they run, and so does readBody;
+// the handler may take its time between the two.
 func bounded(c *gin.Context) {
 	rc := http.NewResponseController(c.Writer)
 	if c.Request.ContentLength != 0 {
-		// net/http reads on to the body's end even where the handler did not,
-		// and lifts the deadline with the next request.
-		_ = rc.SetReadDeadline(time.Now().Add(bodyWait)) // not supported: a test's recorder
+		// net/http reads the rest of a body that the handler did not read, and clears
+		// the deadline at the next request.
+		_ = rc.SetReadDeadline(time.Now().Add(bodyWait)) // a test's recorder does not support it
 	}
 	_ = rc.SetWriteDeadline(time.Now().Add(answerWait))
 	c.Next()
 	if !c.GetBool(detachedKey) {
-		_ = rc.SetWriteDeadline(time.Now().Add(answerWait)) // a small answer leaves after this
+		_ = rc.SetWriteDeadline(time.Now().Add(answerWait)) // a small answer is sent after the handler returns
 	}
 }
 
-// readBody reads a bounded body within a bounded time.
+// readBody reads a body up to a limit within bodyWait.
 func readBody(c *gin.Context, limit int64) ([]byte, error) {
 	rc := http.NewResponseController(c.Writer)
 	deadline := time.Now().Add(bodyWait)
@@ -60,17 +60,20 @@ func readBody(c *gin.Context, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, doorbell.Refuse(doorbell.Invalid, "The body could not be read to its end.", "请求体读取不完整。").Because(err)
 	}
-	// The answer's time counts from here.
+	// The time for the answer starts here.
 	if err := errors.Join(rc.SetReadDeadline(time.Time{}), rc.SetWriteDeadline(time.Now().Add(answerWait))); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return nil, fmt.Errorf("lift the body's bound: %w", err)
 	}
 	return body, nil
 }
 
-// decode reads a JSON object into v. What is wrong is named by field.
+// decode reads a JSON object into v. Its error names the wrong field.
 func decode(c *gin.Context, v any) error {
 	body, err := readBody(c, maxBody)
 	if err != nil {
+		return err
+	}
+	if err := checkText(body); err != nil {
 		return err
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
@@ -89,14 +92,17 @@ func decode(c *gin.Context, v any) error {
 	return nil
 }
 
+// orBody returns the field's name as the caller knows it: encoding/json prefixes
+// the fields of an embedded struct with the Go type.
 func orBody(field string) string {
+	field = strings.TrimPrefix(field, "Detail.")
 	if field == "" {
 		return "body"
 	}
 	return field
 }
 
-// id reads a positive id that a browser holds exactly.
+// id parses a positive id that a browser can represent exactly.
 func id(field, text string) (int64, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 1 || n > doorbell.MaxID || strings.HasPrefix(text, "+") {
@@ -105,7 +111,7 @@ func id(field, text string) (int64, error) {
 	return n, nil
 }
 
-// number reads an optional whole number within bounds.
+// number parses an optional whole number within bounds.
 func number(c *gin.Context, field string, fallback, low, high int64) (int64, error) {
 	text, given := c.GetQuery(field)
 	if !given {
@@ -118,13 +124,13 @@ func number(c *gin.Context, field string, fallback, low, high int64) (int64, err
 	return n, nil
 }
 
-// shopList is a JSON list of shops: numbers, or ["*"].
+// shopList is a JSON list of shop ids, or ["*"].
 type shopList struct {
 	Given bool
 	Set   doorbell.ShopSet
 }
 
-// UnmarshalJSON takes numbers and digits in quotes.
+// UnmarshalJSON accepts numbers and quoted digits.
 func (s *shopList) UnmarshalJSON(b []byte) error {
 	if string(b) == "null" {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"doorbell/internal/doorbell"
 )
 
-// figures sums a shop's day up, in the shop's own zone.
-func (h *edge) figures(c *gin.Context) error {
+// figures returns a shop's figures of a day in the shop's time zone.
+func (h *api) figures(c *gin.Context) error {
 	n, err := id("id", c.Param("id"))
 	if err != nil {
 		return err
@@ -33,7 +33,7 @@ func (h *edge) figures(c *gin.Context) error {
 			return doorbell.InvalidField("day", "must be YYYY-MM-DD", "必须是 YYYY-MM-DD")
 		}
 	}
-	f, err := h.Service.Figures(c.Request.Context(), shop, day)
+	f, err := h.Days.Figures(c.Request.Context(), shop, day)
 	if err != nil {
 		return err
 	}

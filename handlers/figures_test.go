@@ -1,4 +1,4 @@
-package handlers
+package handlers_test
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
 )
 
@@ -15,17 +16,19 @@ func TestFigures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newServer(t, func(o *Options) { o.Zones = map[doorbell.ShopID]*time.Location{0: time.UTC, 1: zone} })
+	s := newServer(t, func(c *config.Config) {
+		c.Time.Zone, c.Shops = "UTC", []config.Shop{{ID: 1, Timezone: zone.String()}}
+	})
 	console := s.token(doorbell.RoleConsole, "till", 1)
 	for i := range 3 {
 		s.raise(1, doorbell.NewOrder, int64(i+1), "x")
 	}
 	s.raise(1, doorbell.Reminder, 1, "x")
 	s.raise(2, doorbell.NewOrder, 9, "x")
-	if err := s.store.SaveReceipt(t.Context(), doorbell.Receipt{Shop: 1, Seq: 1, Console: "c", Stage: doorbell.Sounded, At: time.Now().Add(2 * time.Second)}); err != nil {
+	if err := s.Store.SaveReceipt(t.Context(), doorbell.Receipt{Shop: 1, Seq: 1, Console: "c", Stage: doorbell.Sounded, At: time.Now().Add(2 * time.Second)}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.service.AcceptAlert(t.Context(), 1, 2, "cook"); err != nil {
+	if _, err := s.Service.AcceptAlert(t.Context(), 1, 2, "cook"); err != nil {
 		t.Fatal(err)
 	}
 	today := time.Now().In(zone)
@@ -49,7 +52,8 @@ func TestFigures(t *testing.T) {
 	s.as(console, "GET", "api/v1/shops/99/figures", "").want(t, "an absent one", 404, "not_found")
 }
 
-// TestSearch: part of a number or a text, and never what like would read into it.
+// TestSearch: finds a part of a number or a text, and treats wildcards of `like`
+// as plain characters.
 func TestSearch(t *testing.T) {
 	s := newServer(t)
 	console := s.token(doorbell.RoleConsole, "till", 1)

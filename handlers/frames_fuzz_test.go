@@ -1,4 +1,4 @@
-package handlers
+package handlers_test
 
 import (
 	"bufio"
@@ -15,8 +15,8 @@ import (
 	"doorbell/transport/transporttest"
 )
 
-// FuzzFrames sends whatever bytes come down a WebSocket: the server ends that
-// connection or lives with it, and another console goes on.
+// FuzzFrames sends random bytes on a WebSocket: the server may end that
+// connection, and another console is not affected.
 func FuzzFrames(f *testing.F) {
 	f.Add([]byte("\x81\x85\x00\x00\x00\x00hello"))
 	f.Add([]byte("\x88\x82\x00\x00\x00\x00\x03\xe8"))
@@ -48,14 +48,14 @@ func FuzzFrames(f *testing.F) {
 		_, _ = c.Write(frames)            // the server may end it in between
 		_ = c.(*net.TCPConn).CloseWrite() // no more will come
 		_, _ = io.Copy(io.Discard, in)    // to its end: a hang is a failure
-		if strings.Contains(s.logs.String(), "panic") {
-			t.Errorf("%q: a panic:\n%s", frames, s.logs)
+		if strings.Contains(s.Log.String(), "panic") {
+			t.Errorf("%q: a panic:\n%s", frames, s.Log)
 		}
 	})
 }
 
-// FuzzStreams writes whatever text comes into events and alerts: each arrives
-// as one message, whole, on WebSocket and SSE, and what follows is in its place.
+// FuzzStreams puts random text into events and alerts: each arrives as one
+// complete message on WebSocket and SSE, and the next one follows in its place.
 func FuzzStreams(f *testing.F) {
 	for _, text := range []string{"", "您有新的订单", "a\n\nid: x\ndata: {}\n\n", "\r", "\u2028", "\x00", "\xff\xfe", `"\`, "\ufeff", ": c"} {
 		f.Add(text, text)
@@ -75,8 +75,8 @@ func FuzzStreams(f *testing.F) {
 		streams = append(streams, stream)
 	}
 	f.Fuzz(func(t *testing.T, text, content string) {
-		s.hub.Announce(text, nil, false)
-		alert, _, err := s.service.RaiseAlert(t.Context(), doorbell.Raise{Type: doorbell.NewOrder, Shop: 1, OrderID: 1, Content: content}, doorbell.Key{})
+		s.Hub.Announce(text, nil, false)
+		alert, _, err := s.Service.RaiseAlert(t.Context(), doorbell.Raise{Type: doorbell.NewOrder, Shop: 1, OrderID: 1, Content: content}, doorbell.Key{})
 		for _, stream := range streams {
 			m := nextOf(t, stream)
 			var announced struct{ Text string }
@@ -93,7 +93,7 @@ func FuzzStreams(f *testing.F) {
 	})
 }
 
-// nextOf is the next message that is no ping.
+// nextOf returns the next message that is not a ping.
 func nextOf(t *testing.T, stream transporttest.Stream) transporttest.Message {
 	t.Helper()
 	for {

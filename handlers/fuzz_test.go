@@ -9,18 +9,19 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"doorbell/internal/doorbell"
 	"doorbell/internal/payment"
-	"doorbell/internal/payment/paysim"
+	"doorbell/internal/payment/wechat"
 )
 
-// FuzzCallback signs whatever body comes: the verifier must neither panic nor
-// take it for a payment that the simulator did not encrypt.
+// FuzzCallback signs random bodies: the verifier must neither panic nor accept one
+// that the simulator did not encrypt.
 func FuzzCallback(f *testing.F) {
-	p, err := platform()
+	p, err := wechat.NewPlayer()
 	if err != nil {
 		f.Fatal(err)
 	}
-	good, err := p.Sign(paysim.Notice{Content: p.Payment("A-1", "T1", 100)})
+	good, err := p.Sign(wechat.Notice{Content: p.Payment("A-1", "T1", 100)})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -29,19 +30,19 @@ func FuzzCallback(f *testing.F) {
 	f.Add(`{"resource":{"algorithm":"AEAD_AES_256_GCM","nonce":"x","ciphertext":"AAAA"}}`)
 	f.Add(`{"resource":null}`)
 	f.Add(``)
-	v, err := payment.NewWeChat(p.Account())
+	v, err := wechat.NewVerifier(p.Account())
 	if err != nil {
 		f.Fatal(err)
 	}
 	gate := payment.NewGate(v)
 	f.Fuzz(func(t *testing.T, body string) {
-		c, err := p.SignBody(paysim.Notice{}, []byte(body))
+		c, err := p.SignBody(wechat.Notice{}, []byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		n, err := gate.Verify(context.Background(), c.Header, c.Body, "fuzz")
 		if err == nil && n.Refusal == "" && n.Number != "A-1" {
-			t.Errorf("%q was taken for a payment: %+v", body, n)
+			t.Errorf("%q was accepted as a payment: %+v", body, n)
 		}
 	})
 }
@@ -55,7 +56,7 @@ func FuzzHeaders(f *testing.F) {
 		r.Header["Accept-Language"], r.Header["Authorization"], r.Header["Origin"], r.Header["Last-Event-Id"] = []string{language}, []string{authorization}, []string{origin}, []string{last}
 		PrefersChinese(language)
 		bearer(r)
-		h := &edge{Options: Options{PublicURL: "https://bell.example"}}
+		h := &web{Web: Web{PublicURL: "https://bell.example"}}
 		if _, ok := h.originAllowed(r); ok && !strings.HasPrefix(origin, "http") {
 			t.Errorf("origin %q is allowed", origin)
 		}
@@ -65,7 +66,7 @@ func FuzzHeaders(f *testing.F) {
 	})
 }
 
-// FuzzShopList reads what stands for shops in a body.
+// FuzzShopList parses random lists of shops.
 func FuzzShopList(f *testing.F) {
 	f.Add(`[1,"2","*"]`)
 	f.Add(`null`)
@@ -79,6 +80,17 @@ func FuzzShopList(f *testing.F) {
 			if shop < 1 {
 				t.Errorf("%q names shop %d", text, shop)
 			}
+		}
+	})
+}
+
+// FuzzBadText: what the check of a body finds is a fault of the caller.
+func FuzzBadText(f *testing.F) {
+	f.Add([]byte(`{"a":["\ud83d\ude00","` + "\xff" + `"],"b":{"c":"\udc00"}}`))
+	f.Add([]byte(`{"a":1}]}{"`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if err := checkText(body); err != nil && doorbell.CodeOf(err) != doorbell.Invalid {
+			t.Errorf("%v", err)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package handlers
+package handlers_test
 
 import (
 	"errors"
@@ -8,16 +8,18 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
 	"doorbell/transport/transporttest"
 )
 
-// openFiles counts this process's descriptors.
+// openFiles counts this process's file descriptors.
 func openFiles(t *testing.T) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
@@ -27,16 +29,20 @@ func openFiles(t *testing.T) int {
 	return len(entries)
 }
 
-// TestNothingLeaks connects and leaves in every state, well and badly: the
-// goroutines, the descriptors, the sessions and the feeds' members come back to
-// where they were.
+// TestNothingLeaks connects and leaves in every state, cleanly and not:
+// goroutines, descriptors, sessions and the limits' counts return to their start.
 func TestNothingLeaks(t *testing.T) {
 	rng := transporttest.Seeded(t)
-	s := newServerThatCuts(t, 2*time.Second)
+	// Behind a proxy, so that clients' addresses are counted too; refused clients
+	// must not stay counted either.
+	s := newServer(t, func(c *config.Config) {
+		c.Stream.WriteTimeout, c.Server.TrustedProxies = 2*time.Second, []string{"127.0.0.1"}
+		c.Limits = config.Limits{ConnectionsPerAddress: 6, StreamsPerToken: 12, StreamsPerShop: 10}
+	})
 	cycles := transporttest.Size(t, "DOORBELL_TEST_CYCLES", 10000)
 	token := s.token(doorbell.RoleConsole, "till", 1)
 	s.raise(1, doorbell.NewOrder, 1, "x")
-	s.abandonMany(rng, 500, token) // opens what stays open: the database's connections
+	s.abandonMany(rng, 2000, token) // opens what stays open: database connections, r3labs' streams
 	until(t, "all sessions are gone", func() bool { return s.streams() == 0 })
 	var goroutines, files int
 	until(t, "the server is at rest", func() bool {
@@ -49,7 +55,13 @@ func TestNothingLeaks(t *testing.T) {
 	until(t, "the goroutines and the descriptors are back to where they were", func() bool {
 		return runtime.NumGoroutine() <= goroutines+2 && openFiles(t) <= files+2
 	})
+	until(t, "no stream is counted any more", func() bool { return s.seats() == [3]int{} })
 	t.Logf("%d cycles: goroutines %d → %d, descriptors %d → %d", cycles, goroutines, runtime.NumGoroutine(), files, openFiles(t))
+}
+
+func (s *testServer) seats() [3]int {
+	address, holder, shop := s.Hub.Seats()
+	return [3]int{address, holder, shop}
 }
 
 func (s *testServer) abandonMany(rng *rand.Rand, cycles int, token string) {
@@ -72,7 +84,7 @@ func (s *testServer) abandonMany(rng *rand.Rand, cycles int, token string) {
 	all.Wait()
 }
 
-// abandon makes one connection, gets to some state and leaves it there.
+// abandon makes one connection, brings it to a state and leaves it there.
 func (s *testServer) abandon(rng *rand.Rand, token string) error {
 	address := strings.TrimSuffix(strings.TrimPrefix(s.url, "http://"), "/")
 	c, err := net.Dial("tcp", address)
@@ -85,7 +97,7 @@ func (s *testServer) abandon(rng *rand.Rand, token string) error {
 			return err
 		}
 	}
-	auth := "Host: " + address + "\r\nAuthorization: Bearer " + token + "\r\n"
+	auth := "Host: " + address + "\r\nAuthorization: Bearer " + token + "\r\nX-Forwarded-For: 203.0.113." + strconv.Itoa(rng.IntN(3)) + "\r\n"
 	upgrade := "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: doorbell.v1\r\n"
 	closing := string([]byte{0x88, 0x82, 0, 0, 0, 0, 3, 232})
 	requests := []string{

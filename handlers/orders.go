@@ -17,9 +17,10 @@ type newOrder struct {
 	User     int64  `json:"userId"`
 	Amount   *int64 `json:"amount"`
 	Currency string `json:"currency"`
+	doorbell.Detail
 }
 
-func (h *edge) createOrder(c *gin.Context) error {
+func (h *api) createOrder(c *gin.Context) error {
 	var body newOrder
 	if err := decode(c, &body); err != nil {
 		return err
@@ -29,7 +30,8 @@ func (h *edge) createOrder(c *gin.Context) error {
 	}
 	order := doorbell.Order{
 		Number: body.Number, Shop: doorbell.ShopID(body.Shop), User: body.User,
-		Money: doorbell.Money{Minor: *body.Amount, Currency: body.Currency},
+		Money:  doorbell.Money{Minor: *body.Amount, Currency: body.Currency},
+		Detail: body.Detail,
 	}
 	if body.ID != nil {
 		if *body.ID < 1 {
@@ -40,7 +42,7 @@ func (h *edge) createOrder(c *gin.Context) error {
 	if order.Shop > 0 && !grantOf(c).Shops.Has(order.Shop) {
 		return foreignShop()
 	}
-	order, created, err := h.Service.CreateOrder(c.Request.Context(), order)
+	order, created, err := h.Orders.CreateOrder(c.Request.Context(), order)
 	if err != nil {
 		return err
 	}
@@ -52,14 +54,14 @@ func (h *edge) createOrder(c *gin.Context) error {
 	return nil
 }
 
-// orderFor is the order in the path, if the caller may see it: a foreign one
-// is NotFound like one that there is not.
-func (h *edge) orderFor(c *gin.Context) (doorbell.Order, error) {
+// orderFor returns the order in the path if the caller may see it: a foreign order
+// is NotFound, like a missing one.
+func (h *api) orderFor(c *gin.Context) (doorbell.Order, error) {
 	n, err := id("id", c.Param("id"))
 	if err != nil {
 		return doorbell.Order{}, err
 	}
-	order, err := h.Service.Order(c.Request.Context(), doorbell.OrderID(n))
+	order, err := h.Orders.Order(c.Request.Context(), doorbell.OrderID(n))
 	if err != nil {
 		return doorbell.Order{}, err
 	}
@@ -74,7 +76,7 @@ func (h *edge) orderFor(c *gin.Context) (doorbell.Order, error) {
 	return order, nil
 }
 
-func (h *edge) getOrder(c *gin.Context) error {
+func (h *api) getOrder(c *gin.Context) error {
 	order, err := h.orderFor(c)
 	if err != nil {
 		return err
@@ -83,12 +85,12 @@ func (h *edge) getOrder(c *gin.Context) error {
 	return nil
 }
 
-func (h *edge) remind(c *gin.Context) error {
+func (h *api) remind(c *gin.Context) error {
 	order, err := h.orderFor(c)
 	if err != nil {
 		return err
 	}
-	alert, err := h.Service.Remind(c.Request.Context(), order.ID, by(c))
+	alert, err := h.Orders.Remind(c.Request.Context(), order.ID, by(c))
 	if err != nil {
 		return err
 	}
@@ -96,56 +98,64 @@ func (h *edge) remind(c *gin.Context) error {
 	return nil
 }
 
-func (h *edge) acceptOrder(c *gin.Context) error {
+func (h *api) acceptOrder(c *gin.Context) error {
 	order, err := h.orderFor(c)
 	if err != nil {
 		return err
 	}
-	if order, err = h.Service.AcceptOrder(c.Request.Context(), order.ID, by(c)); err != nil {
+	accept := h.Orders.AcceptOrder
+	if grantOf(c).Role == doorbell.RoleConsole {
+		accept = h.Orders.AcceptOrderByHand
+	}
+	if order, err = accept(c.Request.Context(), order.ID, by(c)); err != nil {
 		return err
 	}
 	c.JSON(http.StatusOK, order)
 	return nil
 }
 
-func (h *edge) cancelOrder(c *gin.Context) error {
+func (h *api) cancelOrder(c *gin.Context) error {
 	order, err := h.orderFor(c)
 	if err != nil {
 		return err
 	}
-	if order, err = h.Service.CancelOrder(c.Request.Context(), order.ID, by(c)); err != nil {
+	if order, err = h.Orders.CancelOrder(c.Request.Context(), order.ID, by(c)); err != nil {
 		return err
 	}
 	c.JSON(http.StatusOK, order)
 	return nil
 }
 
-// by is who did it, as the log keeps it.
+// by returns who acted, as the log stores it.
 func by(c *gin.Context) string {
 	g := grantOf(c)
 	return string(g.Role) + ":" + g.Subject
 }
 
-// skyAnswer is the tutorial's envelope.
+// skyAnswer is sky-take-out's envelope.
 type skyAnswer struct {
 	Code int     `json:"code"`
 	Msg  *string `json:"msg"`
 	Data any     `json:"data"`
 }
 
-// skyReminder is the tutorial's reminder: always 200 in its envelope, but for
-// a bad token, which is 401 with nothing in it. Too soon is a success without
-// a second ring: code 0 shows the customer nothing at all.
-func (h *edge) skyReminder(c *gin.Context) {
-	g, err := h.Tokens.Check(c.GetHeader("authentication"))
-	if err != nil || g.Role != doorbell.RoleCustomer {
+// skyReminder handles sky-take-out's reminder: always 200 in its envelope, except
+// for a bad token, which is an empty 401. A reminder that comes too soon is a
+// success without a ring, because code 0 shows the customer nothing.
+func (h *api) skyReminder(c *gin.Context) {
+	g, err := h.skyCustomer(c.Request)
+	if err != nil {
 		c.AbortWithStatus(http.StatusUnauthorized)
 		return
 	}
 	c.Set(grantKey, g)
+	if isHead(c.Request) { // a link checker's, which must not ring
+		c.JSON(http.StatusOK, skyAnswer{Code: 1})
+		return
+	}
 	order, err := h.orderFor(c)
 	if err == nil {
-		_, err = h.Service.Remind(c.Request.Context(), order.ID, by(c))
+		_, err = h.Orders.Remind(c.Request.Context(), order.ID, by(c))
 	}
 	msg := ""
 	switch doorbell.CodeOf(err) {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"maps"
 	"mime"
 	"net/http"
 	"path"
@@ -17,21 +18,28 @@ import (
 	"doorbell/internal/doorbell"
 )
 
-// policy lets the pages load what is ours and nothing else: alert texts come
-// from outside.
+// policy lets the pages load only the server's own files, because alert texts come
+// from outside. 'self' covers the server's WebSocket (Firefox, Chrome 71, Safari
+// 16 and later; an older Safari uses SSE).
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; " +
-	"font-src 'self'; connect-src 'self' ws: wss:; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+	"font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
-// pages has the console, the demonstration and what they load.
-func (h *edge) pages(root *gin.RouterGroup) {
-	for route, file := range map[string]string{
-		"/": "index.html", "/demo": "demo.html", "/doctor": "doctor.html", "/client.js": "client.js", "/favicon.ico": "icon.svg",
-		"/sw.js": "sw.js", "/manifest.webmanifest": "manifest.webmanifest",
-	} {
-		root.GET(route, h.asset, h.answer(func(c *gin.Context) error { return h.serveFile(c, file) }))
+// routes adds the console, the demonstration and their files.
+func (h *pages) routes(root *gin.RouterGroup) {
+	files := map[string]string{"client.js": "client.js", "favicon.ico": "icon.svg", "sw.js": "sw.js"}
+	maps.Copy(files, pageRoutes)
+	for route, file := range files {
+		root.GET("/"+route, h.asset, h.answer(func(c *gin.Context) error { return h.serveFile(c, file) }))
 	}
+	root.GET("/shell.json", h.answer(h.serveShell))
 	root.GET("/static/*file", h.asset, h.answer(func(c *gin.Context) error {
-		return h.serveFile(c, strings.TrimPrefix(path.Clean(c.Param("file")), "/"))
+		name := strings.TrimPrefix(path.Clean(c.Param("file")), "/")
+		if to, moved := movedFiles[name]; moved {
+			c.Header("Location", to) // relative: a proxy may serve it under another path
+			c.Status(http.StatusFound)
+			return nil
+		}
+		return h.serveFile(c, name)
 	}))
 	root.GET("/page.json", func(c *gin.Context) {
 		c.Header("Cache-Control", "no-store")
@@ -42,22 +50,22 @@ func (h *edge) pages(root *gin.RouterGroup) {
 	})
 }
 
-// asset lets pages of allowed origins load our modules; others just get no
-// permission to read them.
-func (h *edge) asset(c *gin.Context) {
+// asset serves modules also to pages of allowed origins; others get no permission
+// to read them.
+func (h *pages) asset(c *gin.Context) {
 	c.Header("Vary", "Origin")
 	if origin, ok := h.originAllowed(c.Request); ok && origin != "" && !h.ownOrigin(c.Request, origin) {
 		c.Header("Access-Control-Allow-Origin", origin)
 	}
 }
 
-func (h *edge) serveFile(c *gin.Context, name string) error {
+func (h *pages) serveFile(c *gin.Context, name string) error {
 	content, err := h.read(name)
 	if err != nil {
 		return doorbell.Refuse(doorbell.NotFound, "There is nothing here.", "没有这个地址。")
 	}
 	kind := mime.TypeByExtension(path.Ext(name))
-	switch path.Ext(name) { // whatever this machine's mime table says
+	switch path.Ext(name) { // independent of this machine's mime table
 	case ".js":
 		kind = "text/javascript; charset=utf-8"
 	case ".css":
@@ -84,12 +92,23 @@ func (h *edge) serveFile(c *gin.Context, name string) error {
 	return nil
 }
 
-// read finds a shop's own clip before the shipped one.
-func (h *edge) read(name string) ([]byte, error) {
-	if clip, ok := strings.CutPrefix(name, "sounds/"); ok && h.Page.Sounds != nil {
+// shipped reports whether a clip of this name comes with the program: other files
+// in the shop's folder are not public.
+func (h *pages) shipped(name string) bool {
+	info, err := fs.Stat(h.Static, name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// read returns a shop's own clip, else the shipped one.
+func (h *pages) read(name string) ([]byte, error) {
+	if clip, ok := strings.CutPrefix(name, "sounds/"); ok && h.Page.Sounds != nil && h.shipped(name) {
 		if content, err := fs.ReadFile(h.Page.Sounds, clip); err == nil {
 			return content, nil
 		}
+	}
+	if name == buildFile {
+		s, err := h.shellNow()
+		return h.build(s), err
 	}
 	content, err := fs.ReadFile(h.Static, name)
 	if err != nil {

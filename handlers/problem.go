@@ -16,7 +16,7 @@ import (
 	"doorbell/transport"
 )
 
-// Codes that only the HTTP edge uses.
+// Codes used only by the HTTP edge.
 const (
 	OriginNotAllowed doorbell.Code = "origin_not_allowed"
 	TooLarge         doorbell.Code = "too_large"
@@ -25,7 +25,7 @@ const (
 	UpgradeNeeded    doorbell.Code = "upgrade_required"
 )
 
-// statuses is the one table from codes to HTTP.
+// statuses is the only table from codes to HTTP.
 var statuses = map[doorbell.Code]int{
 	doorbell.Invalid:     http.StatusBadRequest,
 	doorbell.Forbidden:   http.StatusForbidden,
@@ -38,11 +38,14 @@ var statuses = map[doorbell.Code]int{
 	auth.TokenExpired:    http.StatusUnauthorized,
 	auth.TokenUnknownKey: http.StatusUnauthorized,
 	auth.TokenInvalid:    http.StatusUnauthorized,
+	auth.SessionRemoved:  http.StatusUnauthorized,
+	auth.SessionOutdated: http.StatusUnauthorized,
 	OriginNotAllowed:     http.StatusForbidden,
 	TooLarge:             http.StatusRequestEntityTooLarge,
 	WrongMethod:          http.StatusMethodNotAllowed,
 	WrongMedia:           http.StatusUnsupportedMediaType,
 	UpgradeNeeded:        http.StatusUpgradeRequired,
+	TooMany:              http.StatusTooManyRequests,
 }
 
 // problem is an RFC 9457 document.
@@ -54,9 +57,10 @@ type problem struct {
 	Code      doorbell.Code    `json:"code"`
 	RequestID string           `json:"request_id"`
 	Errors    []doorbell.Field `json:"errors,omitempty"`
+	*readiness
 }
 
-// asError is what the client is told of err.
+// asError returns what the client learns of err.
 func asError(err error) *doorbell.Error {
 	if e, ok := errors.AsType[*doorbell.Error](err); ok {
 		return e
@@ -69,9 +73,9 @@ func asError(err error) *doorbell.Error {
 	return doorbell.Refuse(doorbell.Internal, "Something went wrong here.", "服务器内部错误。").Because(err)
 }
 
-// answer makes a handler of a function that returns its error: one place
-// writes them all.
-func (h *edge) answer(f func(*gin.Context) error) gin.HandlerFunc {
+// answer makes a handler from a function that returns an error; all errors are
+// written in this one place.
+func (h *web) answer(f func(*gin.Context) error) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if err := f(c); err != nil {
 			h.refuse(c, err)
@@ -79,8 +83,12 @@ func (h *edge) answer(f func(*gin.Context) error) gin.HandlerFunc {
 	}
 }
 
-// refuse writes err as a problem document, and ends the chain.
-func (h *edge) refuse(c *gin.Context, err error) {
+// refuse writes err as a problem document, or in the stream transport's own way,
+// and ends the chain.
+func (h *web) refuse(c *gin.Context, err error) { h.refuseWith(c, err, nil) }
+
+// refuseWith does the same and adds /readyz's state.
+func (h *web) refuseWith(c *gin.Context, err error, state *readiness) {
 	e := asError(err)
 	status, ok := statuses[e.Code]
 	if !ok {
@@ -92,7 +100,7 @@ func (h *edge) refuse(c *gin.Context, err error) {
 	}
 	c.Abort()
 	if c.Writer.Written() {
-		return // too late to say it
+		return // the answer has already begun
 	}
 	if e.RetryAfter > 0 {
 		c.Header("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
@@ -100,15 +108,19 @@ func (h *edge) refuse(c *gin.Context, err error) {
 	if status == http.StatusUnauthorized {
 		c.Header("WWW-Authenticate", `Bearer realm="doorbell"`)
 	}
+	if h.refusedByTransport(c, err, status) {
+		return
+	}
 	c.Header("Cache-Control", "no-store")
 	c.Header("Content-Type", "application/problem+json")
 	c.JSON(status, problem{
 		Type: "urn:doorbell:problem:" + string(e.Code), Title: http.StatusText(status), Status: status,
 		Detail: inLanguage(c.Request, e.English, e.Chinese), Code: e.Code, RequestID: requestID(c), Errors: e.Fields,
+		readiness: state,
 	})
 }
 
-// inLanguage picks by Accept-Language; Chinese only where it is preferred.
+// inLanguage chooses by Accept-Language; Chinese only if it is preferred.
 func inLanguage(r *http.Request, english, chinese string) string {
 	if PrefersChinese(r.Header.Get("Accept-Language")) {
 		return chinese
@@ -132,21 +144,21 @@ func PrefersChinese(header string) bool {
 		lang, _, _ := strings.Cut(strings.ToLower(tag), "-")
 		best[lang] = max(best[lang], weight)
 	}
-	if best["zh"] == best["en"] && best["zh"] > 0 { // both alike: the first one named
+	if best["zh"] == best["en"] && best["zh"] > 0 { // equal weights: the first one named wins
 		lower := strings.ToLower(header)
 		return strings.Index(lower, "zh") < strings.Index(lower, "en")
 	}
 	return best["zh"] > best["en"]
 }
 
-// recovered turns a panic into a 500 and a line with its stack.
-func (h *edge) recovered(c *gin.Context) {
+// recovered turns a panic into a 500 and a log line with its stack.
+func (h *web) recovered(c *gin.Context) {
 	defer func() {
 		p := recover()
 		if p == nil {
 			return
 		}
-		if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+		if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it like this
 			panic(p)
 		}
 		h.log.ErrorContext(c.Request.Context(), "panic", "path", c.Request.URL.Path, "panic", p, "stack", string(debug.Stack()))

@@ -1,4 +1,4 @@
-package handlers
+package handlers_test
 
 import (
 	"crypto/hmac"
@@ -6,15 +6,17 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
-	"doorbell/internal/payment"
+	"doorbell/internal/payment/stripe"
+	"doorbell/internal/payment/webhook"
+	"doorbell/internal/server/servertest"
 )
 
 const stripeSecret = "whsec_of_a_test_endpoint"
@@ -44,16 +46,9 @@ func webhookSigned(t *testing.T, body string) []string {
 
 // TestOtherProviders: Stripe and Standard Webhooks ring as WeChat Pay does.
 func TestOtherProviders(t *testing.T) {
-	stripe, err := payment.NewStripe([]string{stripeSecret}, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	webhook, err := payment.NewWebhook([]string{webhookSecret}, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := newServer(t, func(o *Options) {
-		o.Gates = map[string]*payment.Gate{"stripe": payment.NewGate(stripe), "webhook": payment.NewGate(webhook)}
+	s := newServer(t, func(c *config.Config) {
+		c.Pay.WeChat = config.Default().Pay.WeChat
+		c.Pay.Stripe, c.Pay.Webhook = servertest.Stripe(&stripe.Player{Secret: stripeSecret}), servertest.Webhook(&webhook.Player{Secret: webhookSecret})
 	})
 	service := s.token(doorbell.RoleService, "backend", 1)
 	for _, p := range []struct {
@@ -92,7 +87,7 @@ func TestOtherProviders(t *testing.T) {
 	}
 	s.do("POST", "pay/wechat", "{}").want(t, "a provider that is not configured", 404, "not_found")
 	s.do("GET", "pay/wechat", "").want(t, "GET of one that is not", 404, "not_found")
-	metrics := s.do("GET", "metrics", "").body
+	metrics := s.as(s.token(doorbell.RoleAdmin, "root", 1), "GET", "metrics", "").body
 	for _, want := range []string{`doorbell_callbacks_rejected_total{provider="stripe",reason="header_missing"} 1`, `doorbell_callbacks_rejected_total{provider="webhook",reason="signature"} 1`} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics lack %s", want)
@@ -100,15 +95,12 @@ func TestOtherProviders(t *testing.T) {
 	}
 }
 
-// TestCallbacksAlone: the listener of their own has the providers' routes and
-// nothing else.
+// TestCallbacksAlone: the separate listener serves only the providers' routes.
 func TestCallbacksAlone(t *testing.T) {
-	s := newServer(t)
-	hs := httptest.NewServer(s.edge.Callbacks())
-	t.Cleanup(hs.Close)
+	s := newServer(t, func(c *config.Config) { c.Pay.Addr = "127.0.0.1:0" })
 	whole := s.url
 	s.as(s.token(doorbell.RoleService, "backend", 1), "POST", "api/v1/orders", `{"number":"A-1","shopId":1,"userId":7,"amount":100}`).want(t, "order", 201, "")
-	s.url = hs.URL + "/"
+	s.url = s.CallbacksURL
 	s.pay("A-1", 100).want(t, "a callback", 204, "")
 	s.do("POST", "pay/wechat", "{}").want(t, "a forgery", 401, "")
 	s.do("GET", "pay/wechat", "").want(t, "GET", 405, "method_not_allowed")

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"encoding/base64"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -10,15 +9,15 @@ import (
 	"doorbell/internal/doorbell"
 )
 
-// Pushes keep where browsers want alerts pushed to.
+// Pushes stores push subscriptions.
 type Pushes interface {
 	SavePush(ctx context.Context, p doorbell.Push) error
 	DropPush(ctx context.Context, endpoint string) error
 }
 
-// subscribe takes what pushManager.subscribe gave the page. Only a session can:
-// what is pushed ends with it.
-func (h *edge) subscribe(c *gin.Context) error {
+// subscribe stores the page's result of pushManager.subscribe. Only a session can
+// subscribe, because a subscription ends with it.
+func (h *api) subscribe(c *gin.Context) error {
 	var body struct {
 		Endpoint string `json:"endpoint"`
 		Keys     struct {
@@ -38,10 +37,9 @@ func (h *edge) subscribe(c *gin.Context) error {
 	if !h.PushAllowed(body.Endpoint) {
 		return doorbell.InvalidField("endpoint", "is not of a push service that is known here", "不是已知的推送服务地址")
 	}
-	key, err1 := base64.RawURLEncoding.DecodeString(body.Keys.Key)
-	secret, err2 := base64.RawURLEncoding.DecodeString(body.Keys.Auth)
-	if err1 != nil || err2 != nil || len(key) != 65 || len(secret) != 16 { // RFC 8291: an uncompressed P-256 point, 16 bytes
-		return doorbell.InvalidField("keys", "must be p256dh of 65 and auth of 16 bytes, base64url", "p256dh 须为 65 字节，auth 须为 16 字节")
+	subscription := doorbell.Push{Endpoint: body.Endpoint, Login: g.Session, Shop: body.Shop, Key: body.Keys.Key, Auth: body.Keys.Auth}
+	if err := subscription.Check(); err != nil {
+		return err
 	}
 	if body.Language != "zh" {
 		body.Language = "en"
@@ -49,9 +47,8 @@ func (h *edge) subscribe(c *gin.Context) error {
 	if !g.Shops.Has(body.Shop) {
 		return foreignShop()
 	}
-	err := h.Pushes.SavePush(c.Request.Context(), doorbell.Push{
-		Endpoint: body.Endpoint, Login: g.Session, Shop: body.Shop, Key: body.Keys.Key, Auth: body.Keys.Auth, Language: body.Language,
-	})
+	subscription.Language = body.Language
+	err := h.Pushes.SavePush(c.Request.Context(), subscription)
 	if err != nil {
 		return err
 	}
@@ -59,8 +56,9 @@ func (h *edge) subscribe(c *gin.Context) error {
 	return nil
 }
 
-// unsubscribe forgets an endpoint, which is a secret of whoever names it.
-func (h *edge) unsubscribe(c *gin.Context) error {
+// unsubscribe deletes an endpoint; only its owner knows the endpoint's secret
+// address.
+func (h *api) unsubscribe(c *gin.Context) error {
 	var body struct {
 		Endpoint string `json:"endpoint"`
 	}

@@ -12,18 +12,18 @@ import (
 	"doorbell/transport"
 )
 
-// maxLabel bounds what a device says of itself, in bytes.
+// maxLabel bounds a device's own description, in bytes.
 const maxLabel = 100
 
 // login opens a session for a token or a ticket of a console or an admin.
-func (h *edge) login(c *gin.Context) error {
+func (h *access) login(c *gin.Context) error {
 	if err := jsonOnly(c.Request); err != nil {
 		return err
 	}
 	var body struct {
 		Token  string `json:"token"`
 		Ticket string `json:"ticket"`
-		Label  string `json:"label"` // what the device says that it is
+		Label  string `json:"label"` // the device's own description
 	}
 	if err := decode(c, &body); err != nil {
 		return err
@@ -31,27 +31,14 @@ func (h *edge) login(c *gin.Context) error {
 	if len(body.Label) > maxLabel {
 		return doorbell.InvalidField("label", "must be at most 100 bytes", "最多 100 字节")
 	}
-	login := doorbell.Login{Label: body.Label}
-	var err error
-	switch {
-	case body.Ticket != "" && body.Token == "":
-		var k doorbell.Ticket
-		k, err = h.Logins.Spend(c.Request.Context(), body.Ticket)
-		login.Grant, login.Paired = k.Grant, k.Pairs
-		if !k.Pairs {
-			login.Limit = k.Grant.Expires
-		}
-	case body.Token != "" && body.Ticket == "":
-		login.Grant, err = h.Tokens.Check(body.Token)
-	default:
-		err = doorbell.InvalidField("token", "or ticket must be given, one of them", "与 ticket 必须且只能提供一个")
-	}
+	login, err := h.loginBy(c, body.Token, body.Ticket)
 	if err != nil {
 		return err
 	}
 	if role := login.Grant.Role; role != doorbell.RoleConsole && role != doorbell.RoleAdmin {
 		return doorbell.Refuse(doorbell.Forbidden, "Role %s has no console.", "角色 %s 不能登录控制台。", role)
 	}
+	login.Label = body.Label
 	cookie, g, err := h.Logins.Open(c.Request.Context(), login)
 	if err != nil {
 		return err
@@ -60,17 +47,59 @@ func (h *edge) login(c *gin.Context) error {
 	return h.writeMe(c, g)
 }
 
-// logout ends the session and its streams; without one it is content.
-func (h *edge) logout(c *gin.Context) error {
+// loginBy returns the session for a token or a ticket. It ends at the latest when
+// that does, except for a paired device.
+func (h *access) loginBy(c *gin.Context, token, ticket string) (login doorbell.Login, err error) {
+	switch {
+	case ticket != "" && token == "":
+		var k doorbell.Ticket
+		k, err = h.Logins.Spend(c.Request.Context(), ticket)
+		login.Grant, login.Paired = k.Grant, k.Pairs
+	case token != "" && ticket == "":
+		login.Grant, err = h.Tokens.Check(token)
+	default:
+		err = doorbell.InvalidField("token", "or ticket must be given, one of them", "与 ticket 必须且只能提供一个")
+	}
+	login.Limit = login.Grant.Expires
+	return login, err
+}
+
+// lookAtTicket returns what a ticket would give, without spending it: a page asks
+// before it replaces one sign-in by another. All invalid tickets get the same
+// answer.
+func (h *access) lookAtTicket(c *gin.Context) error {
+	if err := jsonOnly(c.Request); err != nil {
+		return err
+	}
+	var body struct {
+		Ticket string `json:"ticket"`
+	}
+	if err := decode(c, &body); err != nil {
+		return err
+	}
+	k, err := h.Logins.Ticket(c.Request.Context(), body.Ticket)
+	if err != nil {
+		return err
+	}
+	c.Header("Cache-Control", "no-store")
+	c.JSON(http.StatusOK, gin.H{
+		"sub": k.Grant.Subject, "role": k.Grant.Role, "shops": h.view(k.Grant.Shops.List), "all": k.Grant.Shops.All,
+		"pairs": k.Pairs, "expires": k.Expires.Format(time.RFC3339),
+	})
+	return nil
+}
+
+// logout ends the session and its streams; without a session it succeeds, too.
+func (h *access) logout(c *gin.Context) error {
 	if err := jsonOnly(c.Request); err != nil {
 		return err
 	}
 	if cookie, err := c.Request.Cookie(Cookie); err == nil && cookie.Value != "" {
-		id, err := h.Logins.End(c.Request.Context(), cookie.Value)
+		ended, err := h.Logins.SignOut(c.Request.Context(), cookie.Value)
 		if err != nil {
 			return err
 		}
-		h.Hub.EndLogin(id)
+		h.Sessions.EndLogins(ended...)
 	}
 	h.setCookie(c, "", time.Time{})
 	c.Status(http.StatusNoContent)
@@ -83,7 +112,7 @@ type shopView struct {
 	Name string          `json:"name"`
 }
 
-func (h *edge) view(shops []doorbell.ShopID) []shopView {
+func (h *access) view(shops []doorbell.ShopID) []shopView {
 	out := make([]shopView, len(shops))
 	for i, shop := range shops {
 		out[i] = shopView{ID: shop, Name: h.ShopNames[shop]}
@@ -91,20 +120,20 @@ func (h *edge) view(shops []doorbell.ShopID) []shopView {
 	return out
 }
 
-func (h *edge) me(c *gin.Context) error { return h.writeMe(c, grantOf(c)) }
+func (h *access) me(c *gin.Context) error { return h.writeMe(c, grantOf(c)) }
 
-func (h *edge) writeMe(c *gin.Context, g doorbell.Grant) error {
+func (h *access) writeMe(c *gin.Context, g doorbell.Grant) error {
 	c.Header("Cache-Control", "no-store")
 	c.JSON(http.StatusOK, gin.H{
 		"sub": g.Subject, "role": g.Role, "shops": h.view(g.Shops.List), "all": g.Shops.All,
-		"expires": g.Expires.UTC().Format(time.RFC3339),
+		"expires": g.Expires.UTC().Format(time.RFC3339), "session": g.Session, "device": g.Device != "",
 	})
 	return nil
 }
 
-// shops lists the shops of the token; of a * token those that are configured
-// or have a log.
-func (h *edge) shops(c *gin.Context) error {
+// shops lists the shops of the token; for a * token those that are configured or
+// have a log.
+func (h *access) shops(c *gin.Context) error {
 	after, err := number(c, "after", 0, 0, doorbell.MaxID)
 	if err != nil {
 		return err
@@ -143,8 +172,9 @@ type grantBody struct {
 	Pair    bool     `json:"pair"` // tickets by a service: the device stays signed in
 }
 
-// consoleGrant is the console's right that the caller may hand on: shops
-// within its own, and no longer than a console caller's own.
+// consoleGrant returns the console grant that the caller may hand on: for shops
+// within its own, and no longer than a console caller's token, or any caller's
+// session, with which it ends.
 func consoleGrant(c *gin.Context, fallback, longest time.Duration) (doorbell.Grant, grantBody, error) {
 	var body grantBody
 	if err := decode(c, &body); err != nil {
@@ -175,15 +205,16 @@ func consoleGrant(c *gin.Context, fallback, longest time.Duration) (doorbell.Gra
 		return doorbell.Grant{}, body, doorbell.InvalidField("ttl", "must be from 1s to "+longest.String(), "必须在 1s 到 "+longest.String()+" 之间")
 	}
 	expires := time.Now().Add(ttl)
-	if caller.Role == doorbell.RoleConsole && caller.Expires.Before(expires) {
+	if (caller.Role == doorbell.RoleConsole || caller.Session != "") && caller.Expires.Before(expires) {
 		expires = caller.Expires
 	}
 	return doorbell.Grant{
 		Subject: body.Subject, Role: doorbell.RoleConsole, Shops: shops, Expires: doorbell.Instant(expires),
+		Parent: caller.Session, Source: caller.Source, Device: caller.Device,
 	}, body, nil
 }
 
-func (h *edge) ticket(c *gin.Context) error {
+func (h *access) ticket(c *gin.Context) error {
 	g, body, err := consoleGrant(c, auth.SessionByTicket, auth.ConsoleTTL)
 	if err != nil {
 		return err
@@ -197,8 +228,9 @@ func (h *edge) ticket(c *gin.Context) error {
 	}
 	issue := h.Logins.MakeTicket
 	if body.Pair {
-		if grantOf(c).Role == doorbell.RoleConsole {
-			return doorbell.InvalidField("pair", "is for services", "仅供服务端使用")
+		// A device stays signed in; but what a session creates ends with the session.
+		if grantOf(c).Role == doorbell.RoleConsole || grantOf(c).Session != "" {
+			return doorbell.InvalidField("pair", "is for services, by token", "仅供服务端使用令牌调用")
 		}
 		issue = h.Logins.MakePairing
 	}
@@ -211,7 +243,12 @@ func (h *edge) ticket(c *gin.Context) error {
 	return nil
 }
 
-func (h *edge) token(c *gin.Context) error {
+// token creates a token for a caller with a token. A session may not, because what
+// it creates must end with it, and a token can't be ended.
+func (h *access) token(c *gin.Context) error {
+	if grantOf(c).Session != "" {
+		return doorbell.Refuse(doorbell.Forbidden, "A session makes tickets; tokens are made by token.", "登录会话只能生成 ticket，签发令牌需要使用令牌。")
+	}
 	g, _, err := consoleGrant(c, auth.ConsoleTTL, auth.ServiceTTL)
 	if err != nil {
 		return err
@@ -225,7 +262,7 @@ func (h *edge) token(c *gin.Context) error {
 	return nil
 }
 
-func (h *edge) hearing(c *gin.Context) error {
+func (h *api) hearing(c *gin.Context) error {
 	var body struct {
 		Audible *bool  `json:"audible"`
 		Reason  string `json:"reason"`
@@ -240,8 +277,11 @@ func (h *edge) hearing(c *gin.Context) error {
 	if len(body.Reason) > 200 || len(body.Label) > 200 {
 		return doorbell.InvalidField("label", "and reason must be at most 200 bytes", "和 reason 最多 200 字节")
 	}
-	known := h.Hub.SetHearing(c.Param("console"), grantOf(c).Subject,
+	known, err := h.Consoles.SetHearingOfAny(c.Request.Context(), c.Param("console"), grantOf(c),
 		transport.Hearing{Audible: *body.Audible, Reason: body.Reason, Label: body.Label})
+	if err != nil {
+		return nodesSilent(err)
+	}
 	if !known {
 		return doorbell.Refuse(doorbell.NotFound, "There is no such console.", "没有这个控制台。")
 	}
@@ -249,7 +289,7 @@ func (h *edge) hearing(c *gin.Context) error {
 	return nil
 }
 
-func (h *edge) consoles(c *gin.Context) error {
+func (h *api) consoles(c *gin.Context) error {
 	n, err := id("id", c.Param("id"))
 	if err != nil {
 		return err
@@ -257,14 +297,14 @@ func (h *edge) consoles(c *gin.Context) error {
 	if !grantOf(c).Shops.Has(doorbell.ShopID(n)) {
 		return doorbell.Refuse(doorbell.NotFound, "There is no shop %d.", "门店 %d 不存在。", n)
 	}
-	c.JSON(http.StatusOK, gin.H{"consoles": h.Hub.Consoles(doorbell.ShopID(n))})
+	c.JSON(http.StatusOK, gin.H{"consoles": h.Consoles.ConsolesOfAll(c.Request.Context(), doorbell.ShopID(n))})
 	return nil
 }
 
 // maxAnnouncement bounds an announcement, in bytes.
 const maxAnnouncement = 2000
 
-func (h *edge) announce(c *gin.Context) error {
+func (h *api) announce(c *gin.Context) error {
 	var body struct {
 		Text  string   `json:"text"`
 		Shops shopList `json:"shops"`
@@ -288,7 +328,15 @@ func (h *edge) announce(c *gin.Context) error {
 	} else if list == nil {
 		list = []doorbell.ShopID{}
 	}
-	n := h.Hub.Announce(body.Text, list, h.AnnouncePlain)
+	n := h.Consoles.AnnounceToAll(c.Request.Context(), body.Text, list, h.AnnouncePlain)
 	c.JSON(http.StatusAccepted, gin.H{"consoles": n})
 	return nil
+}
+
+// nodesSilent returns a temporary refusal, because another node that may know the
+// answer could not be asked.
+func nodesSilent(cause error) error {
+	e := doorbell.Refuse(doorbell.Unavailable, "The node that has this console can't be asked just now; try again.", "暂时无法联系该控制台所在的节点，请稍后重试。").Because(cause)
+	e.RetryAfter = time.Second
+	return e
 }

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"errors"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,109 +9,148 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"doorbell/internal/auth"
 	"doorbell/internal/doorbell"
 	"doorbell/transport"
 )
 
 const (
-	// maxShops bounds what one stream follows.
+	// maxShops bounds the shops of one stream.
 	maxShops = 64
-	// WebSocket close codes of our own: what 401 and 403 are elsewhere.
-	closeUnauthorized = 4401
-	closeForbidden    = 4403
 )
 
-// subprotocol is what a client offers that wants events.
-const subprotocol = "doorbell.v1"
+// transportKey holds the transport of the requested stream.
+const transportKey = "doorbell.transport"
 
-// webSocket upgrades. A browser sees no status of a refused handshake, so one
-// that offers doorbell.v1 is accepted and told by a close code.
-func (h *edge) webSocket(c *gin.Context) error {
-	r := c.Request
-	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-		c.Header("Upgrade", "websocket")
-		return doorbell.Refuse(UpgradeNeeded, "This address speaks WebSocket; /events and /poll speak HTTP.", "此地址仅支持 WebSocket；HTTP 请使用 /events 或 /poll。")
-	}
-	origin, ok := h.originAllowed(r)
-	if !ok {
-		h.origins(c) // writes the refusal
-		return nil
-	}
-	plain := !offers(r)
-	browser := !plain && origin != ""
-	sub, err := h.subscription(c, transport.WebSocket, plain, browser)
-	if err != nil {
-		if code, ok := closeCode(err); ok && browser {
-			e := asError(err)
-			c.Set(detachedKey, true)
-			return h.Streams.RefuseWebSocket(c.Writer, r, code, string(e.Code))
-		}
-		return err
-	}
-	session, err := h.Hub.Open(r.Context(), sub)
-	if err != nil {
-		return unreadable(err)
-	}
-	c.Set(detachedKey, true)
-	if err := h.Streams.WebSocket(c.Writer, r, session); err != nil {
-		session.Leave(r.Context(), 0, "not upgraded")
-		if errors.Is(err, transport.ErrDraining) {
-			return err
-		}
-		h.log.InfoContext(r.Context(), "websocket not upgraded", "remote", c.ClientIP(), "error", err)
-		c.Abort() // the upgrader has answered
-	}
-	return nil
+// over marks a request as one for a stream of t, so that later refusals are sent
+// in t's way.
+func over(t transport.Transport) gin.HandlerFunc {
+	return func(c *gin.Context) { c.Set(transportKey, t) }
 }
 
-// unreadable is the answer when the log can't be read.
-func unreadable(err error) error {
+// refusedByTransport sends a refusal in the transport's own way, if it has one.
+func (h *web) refusedByTransport(c *gin.Context, err error, status int) bool {
+	value, asked := c.Get(transportKey)
+	if !asked {
+		return false
+	}
+	t, ok := value.(transport.Transport)
+	if !ok { // over has set it
+		panic("handlers: a transport of another type")
+	}
+	e := asError(err)
+	why := transport.Refusal{Status: status, Reason: string(e.Code), Retry: e.RetryAfter}
 	if errors.Is(err, transport.ErrDraining) {
+		why.Reason = transport.Shutdown.String()
+	}
+	outcome, untold := t.Refuse(c.Writer, c.Request, why)
+	if outcome == transport.Detached {
+		c.Set(detachedKey, true)
+	}
+	if untold != nil {
+		h.log.ErrorContext(c.Request.Context(), "refusal not sent", "path", c.Request.URL.Path, "request_id", requestID(c), "error", untold)
+	}
+	return outcome != transport.Unanswered
+}
+
+// serve passes a session to its transport.
+func (h *streams) serve(c *gin.Context, t transport.Transport, s *transport.Session) error {
+	outcome, err := t.Serve(c.Writer, c.Request, s)
+	if outcome == transport.Detached {
+		c.Set(detachedKey, true)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case outcome != transport.Unanswered:
+		h.log.InfoContext(c.Request.Context(), "stream not opened", "transport", s.Transport, "remote", c.ClientIP(), "error", err)
+		c.Abort()
+		return nil
+	case errors.Is(err, transport.ErrDraining):
+		return err
+	default:
+		return unreadable(err)
+	}
+}
+
+// webSocket handles a WebSocket request.
+func (h *streams) webSocket(c *gin.Context) error {
+	plain := !transport.OffersEvents(c.Request)
+	err := h.upgrade(c, plain)
+	if err != nil {
+		h.noteRefusedSocket(c, plain, err)
+	}
+	return err
+}
+
+func (h *streams) upgrade(c *gin.Context, plain bool) error {
+	if err := handshake(c); err != nil {
 		return err
 	}
+	origin, ok := h.originAllowed(c.Request)
+	if !ok && (!plain || !h.skyAdmitsPage(c.Request)) {
+		c.Header("Vary", "Origin")
+		return h.originRefusal(c.Request)
+	}
+	over(h.Transports.WebSocket)(c) // a browser refused before this line is not one of doorbell's pages
+	browser := !plain && origin != ""
+	session, err := h.webSocketSession(c, plain, browser)
+	if err != nil {
+		return err
+	}
+	return h.serve(c, h.Transports.WebSocket, session)
+}
+
+func (h *streams) webSocketSession(c *gin.Context, plain, browser bool) (*transport.Session, error) {
+	if e := Crowd(c.Request); e != nil { // checked here, so that a browser can see the refusal
+		return nil, h.crowded(c.Request.Context(), e)
+	}
+	query := c.Request.URL.RawQuery
+	bad := badQuery(query)
+	unreadCursor := browser && bad == "after" && badQuery(withoutField(query, "after")) == ""
+	if bad != "" && !unreadCursor {
+		return nil, badQueryField(bad)
+	}
+	sub, err := h.subscription(c, transport.WebSocket, plain, browser)
+	if err != nil {
+		return nil, err
+	}
+	if unreadCursor {
+		sub.Start = transport.FromBadCursor
+	}
+	return h.open(c, sub)
+}
+
+// open opens a session for a subscription.
+func (h *streams) open(c *gin.Context, sub transport.Subscription) (*transport.Session, error) {
+	session, err := h.Hub.Open(c.Request.Context(), sub)
+	if e, ok := errors.AsType[*transport.CrowdedError](err); ok {
+		return nil, h.crowded(c.Request.Context(), e)
+	}
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return session, nil
+}
+
+// unreadable returns the error when the log can't be read.
+func unreadable(err error) error {
 	return doorbell.Refuse(doorbell.Unavailable, "The log can't be read just now; connect again.", "暂时无法读取数据，请重新连接。").Because(err)
 }
 
-func closeCode(err error) (int, bool) {
-	switch statuses[asError(err).Code] {
-	case http.StatusUnauthorized:
-		return closeUnauthorized, true
-	case http.StatusForbidden:
-		return closeForbidden, true
-	default:
-		return 0, false
-	}
-}
-
-func offers(r *http.Request) bool {
-	for _, line := range r.Header.Values("Sec-Websocket-Protocol") {
-		for p := range strings.SplitSeq(line, ",") {
-			if strings.TrimSpace(p) == subprotocol {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (h *edge) events(c *gin.Context) error {
+func (h *streams) events(c *gin.Context) error {
 	sub, err := h.subscription(c, transport.SSE, false, false)
 	if err != nil {
 		return err
 	}
 	sub.Cursors = true
-	session, err := h.Hub.Open(c.Request.Context(), sub)
+	session, err := h.open(c, sub)
 	if err != nil {
-		return unreadable(err)
+		return err
 	}
-	if h.Streams.SSE(c.Writer, c.Request, session) {
-		c.Set(detachedKey, true)
-	}
-	return nil
+	return h.serve(c, h.Transports.SSE, session)
 }
 
-func (h *edge) poll(c *gin.Context) error {
+func (h *streams) poll(c *gin.Context) error {
 	sub, err := h.subscription(c, transport.Poll, false, false)
 	if err != nil {
 		return err
@@ -125,21 +163,24 @@ func (h *edge) poll(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	sub.Window, sub.Console = int(limit), c.Query("console")
-	session, err := h.Hub.Open(c.Request.Context(), sub)
+	sub.Wait = time.Duration(wait) * time.Second
+	sub.Window, sub.Console, sub.Unlisted = int(limit), c.Query("console"), wait == 0
+	if sub.Unlisted {
+		if err := h.paced(sub.Grant); err != nil {
+			return err
+		}
+	}
+	session, err := h.open(c, sub)
 	if err != nil {
-		return unreadable(err)
+		return err
 	}
-	if err := h.Streams.Poll(c.Writer, c.Request, session, time.Duration(wait)*time.Second, h.Version); err != nil {
-		return unreadable(err)
-	}
-	return nil
+	return h.serve(c, h.Transports.Poll, session)
 }
 
-// subscription reads what a client asks for. browser: it can't see a 400, so a
-// cursor that can't be read becomes a reset.
-func (h *edge) subscription(c *gin.Context, kind string, plain, browser bool) (sub transport.Subscription, err error) {
-	sub = transport.Subscription{Transport: kind, Plain: plain, Remote: c.ClientIP()}
+// subscription parses a client's request. For a browser, which can't see a 400, an
+// unreadable cursor becomes a reset.
+func (h *streams) subscription(c *gin.Context, kind string, plain, browser bool) (sub transport.Subscription, err error) {
+	sub = transport.Subscription{Transport: kind, Plain: plain, Remote: c.ClientIP(), Client: h.client(c)}
 	if sub.Grant, err = h.streamGrant(c, kind, plain); err != nil {
 		return sub, err
 	}
@@ -160,15 +201,19 @@ func (h *edge) subscription(c *gin.Context, kind string, plain, browser bool) (s
 		sub.Heartbeat = asked
 	}
 	err = startOf(c, &sub)
+	if sub.Start == transport.FromNow && isPage(sub) {
+		sub.Start, sub.Browser = transport.FromPages, browserOf(c, sub.Grant)
+	}
 	if err != nil && browser {
 		sub.Start, err = transport.FromBadCursor, nil
 	}
 	return sub, err
 }
 
-// streamGrant is who connects: by ticket, else as elsewhere; the tutorial's
-// page without anything, where the configuration lets it.
-func (h *edge) streamGrant(c *gin.Context, kind string, plain bool) (g doorbell.Grant, err error) {
+// streamGrant returns the grant of a connecting client: by ticket, else as for
+// other requests; for a plain WebSocket client as sky-take-out's page, if the
+// configuration allows that.
+func (h *streams) streamGrant(c *gin.Context, kind string, plain bool) (g doorbell.Grant, err error) {
 	if ticket, given := c.GetQuery("ticket"); given {
 		if len(ticket) > 64 {
 			return g, doorbell.InvalidField("ticket", "is too long", "过长")
@@ -176,11 +221,10 @@ func (h *edge) streamGrant(c *gin.Context, kind string, plain bool) (g doorbell.
 		var k doorbell.Ticket
 		k, err = h.Logins.Spend(c.Request.Context(), ticket)
 		g = k.Grant
+	} else if kind == transport.WebSocket && plain {
+		g, err = h.plainGrant(c)
 	} else {
 		g, err = h.grant(c)
-		if kind == transport.WebSocket && plain && h.SkyOpen && doorbell.CodeOf(err) == auth.TokenMissing {
-			return doorbell.Grant{Subject: "sky.open", Role: doorbell.RoleConsole, Shops: doorbell.ShopSet{List: []doorbell.ShopID{1}}}, nil
-		}
 	}
 	if err == nil && g.Role == doorbell.RoleCustomer {
 		err = doorbell.Refuse(doorbell.Forbidden, "Customers have no stream.", "顾客身份不能订阅提醒。")
@@ -202,7 +246,8 @@ func streamLabel(c *gin.Context) (string, error) {
 	return sid, nil
 }
 
-// followed are the shops of a stream: those asked for, else all of the grant's.
+// followed returns the shops of a stream: those asked for, else all of the
+// grant's.
 func followed(c *gin.Context, have doorbell.ShopSet) ([]doorbell.ShopID, error) {
 	list, given := c.GetQuery("shops")
 	if !given {
@@ -250,7 +295,7 @@ func typeSet(c *gin.Context) (set transport.TypeSet, err error) {
 	return set, nil
 }
 
-// startOf reads where a stream starts: Last-Event-ID wins over after.
+// startOf parses where a stream starts: Last-Event-ID has precedence over after.
 func startOf(c *gin.Context, sub *transport.Subscription) (err error) {
 	text, given := c.GetQuery("after")
 	field := "after"

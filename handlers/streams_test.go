@@ -1,4 +1,4 @@
-package handlers
+package handlers_test
 
 import (
 	"bufio"
@@ -9,12 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"doorbell/handlers"
+	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
 	"doorbell/transport/transporttest"
 )
 
-// until waits for a condition, and fails after a time that no passing run
-// comes near.
+// until waits for a condition, and fails after a time that no passing run needs.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -30,18 +31,18 @@ func until(t *testing.T, what string, holds func() bool) {
 }
 
 func (s *testServer) streams() (n int) {
-	for _, c := range s.hub.Streams() {
+	for _, c := range s.Hub.Streams() {
 		n += c
 	}
 	return n
 }
 
-// TestAStalledConsoleIsCut: its socket takes nothing more for the write
-// timeout, so it is ended; it comes back and has everything.
+// TestAStalledConsoleIsCut: its socket accepts nothing more for the write timeout,
+// so it is cut; it reconnects and gets everything.
 func TestAStalledConsoleIsCut(t *testing.T) {
 	for _, tr := range transporttest.Transports()[:2] {
 		t.Run(tr.Name, func(t *testing.T) {
-			s := newServerThatCuts(t, 2*time.Second)
+			s := newServer(t, func(c *config.Config) { c.Stream.WriteTimeout = 2 * time.Second })
 			token := s.token(doorbell.RoleConsole, "till", 1)
 			stalled, err := tr.Dial(s.url, transporttest.Dial{Token: token, SmallBuffer: true, SID: "stalled"})
 			if err != nil {
@@ -54,9 +55,10 @@ func TestAStalledConsoleIsCut(t *testing.T) {
 				s.raise(1, doorbell.NewOrder, 1, strings.Repeat("x", 500))
 			}
 			until(t, "the stalled console is ended", func() bool { return s.streams() == 0 })
-			if logs := s.logs.String(); !strings.Contains(logs, "sid=stalled") || !strings.Contains(logs, "reason=slow") {
-				t.Errorf("the log does not say why:\n%s", logs)
-			}
+			until(t, "the log says why", func() bool { // written after the console was removed
+				logs := s.Log.String()
+				return strings.Contains(logs, "sid=stalled") && strings.Contains(logs, "reason=slow")
+			})
 			back, err := tr.Dial(s.url, transporttest.Dial{Token: token, Query: "after=0"})
 			if err != nil {
 				t.Fatal(err)
@@ -83,17 +85,17 @@ func TestAConsoleThatAnswersNoPingIsCut(t *testing.T) {
 	// Nobody reads, so nobody answers the pings; little is sent, so no write blocks.
 	until(t, "connected", func() bool { return s.streams() == 1 })
 	until(t, "ended", func() bool { return s.streams() == 0 })
-	if logs := s.logs.String(); !strings.Contains(logs, "code=1013") {
+	if logs := s.Log.String(); !strings.Contains(logs, "code=1013") {
 		t.Errorf("the log does not say why:\n%s", logs)
 	}
 }
 
-// TestStreamsEndWithTheirRight: by the token's end, and by signing out.
+// TestStreamsEndWithTheirRight: when the token ends, and at sign-out.
 func TestStreamsEndWithTheirRight(t *testing.T) {
 	for _, tr := range transporttest.Transports()[:2] {
 		t.Run(tr.Name, func(t *testing.T) {
 			s := newServer(t)
-			short, err := s.tokens.Issue(doorbell.Grant{
+			short, err := s.Tokens.Issue(doorbell.Grant{
 				Subject: "till", Role: doorbell.RoleConsole, Shops: doorbell.ShopSet{List: []doorbell.ShopID{1}}, Expires: time.Now().Add(2 * time.Second),
 			})
 			if err != nil {
@@ -126,7 +128,7 @@ func wantBye(t *testing.T, stream transporttest.Stream, name string) {
 		m, err := stream.Next()
 		if m.Event == "bye" && m.Reason == "auth" {
 			_, err := stream.Next()
-			if code := transporttest.CloseError(err); name == "websocket" && code != closeUnauthorized || err == nil {
+			if code := transporttest.CloseError(err); name == "websocket" && code != 4401 || err == nil {
 				t.Errorf("after bye: %v, want the end (4401 on WebSocket)", err)
 			}
 			return
@@ -168,15 +170,15 @@ func TestAnnouncements(t *testing.T) {
 	}
 }
 
-// TestUpgradeNeeded: a plain GET of /ws says what speaks there.
+// TestUpgradeNeeded: a plain GET of /ws is answered with the protocol to use.
 func TestUpgradeNeeded(t *testing.T) {
 	s := newServer(t)
 	s.as(s.token(doorbell.RoleConsole, "x", 1), "GET", "ws", "").want(t, "GET /ws", 426, "upgrade_required")
 }
 
-// TestSkyOpen admits a plain page to shop 1 and nobody else to anything.
+// TestSkyOpen: admits a plain page to shop 1, and nobody to anything else.
 func TestSkyOpen(t *testing.T) {
-	s := newServer(t, func(o *Options) { o.SkyOpen = true })
+	s := newServer(t, func(c *config.Config) { c.Sky.Open = true })
 	plain, err := transporttest.DialWebSocket(s.url, transporttest.Dial{Plain: true, SID: "0.8w1"})
 	if err != nil {
 		t.Fatal(err)
@@ -188,23 +190,36 @@ func TestSkyOpen(t *testing.T) {
 	if m, err := plain.Next(); err != nil || m.Shop != 1 {
 		t.Errorf("got %s, %v; want the alert of shop 1", m.Raw, err)
 	}
+	login := s.do("POST", "login", `{"token":"`+s.token(doorbell.RoleConsole, "till", 1)+`"}`)
+	ended := cookieOf(t, login)
+	s.do("POST", "logout", "{}", "Cookie", ended).want(t, "logout", 204, "")
+	for name, cookie := range map[string]string{"ended": ended, "unknown": handlers.Cookie + "=x"} {
+		if got := s.knock("Cookie", cookie); got != 101 {
+			t.Errorf("with the cookie of a session that is %s: %d, want 101 as without", name, got)
+		}
+	}
 	for name, d := range map[string]transporttest.Dial{
-		"another shop": {Plain: true, Query: "shops=2"}, "with events": {}, "a bad token": {Plain: true, Token: "bad"},
+		"another shop": {Plain: true, Query: "shops=2"}, "with events": {},
 		"another page": {Plain: true, Origin: "https://evil.example"},
 	} {
 		if _, err := transporttest.DialWebSocket(s.url, d); err == nil {
 			t.Errorf("%s: admitted", name)
 		}
 	}
+	stray, err := transporttest.DialWebSocket(s.url, transporttest.Dial{Plain: true, Token: "bad"})
+	if err != nil {
+		t.Fatalf("beside a stray token: %v", err) // their page can't help what a proxy adds
+	}
+	stray.Close()
 	s.do("GET", "events", "").want(t, "SSE without a token", 401, "token_missing")
 	s.do("GET", "api/v1/alerts?shop=1", "").want(t, "the API without a token", 401, "token_missing")
 }
 
-// TestHTTP2: a stream among others on one connection can't be taken over; it is
-// served as net/http does.
+// TestHTTP2: a stream on a shared connection can't be taken over; net/http serves
+// it.
 func TestHTTP2(t *testing.T) {
 	s := newServer(t)
-	hs := httptest.NewUnstartedServer(s.edge)
+	hs := httptest.NewUnstartedServer(s.Edge)
 	hs.EnableHTTP2 = true
 	hs.StartTLS()
 	t.Cleanup(hs.Close)

@@ -3,7 +3,8 @@ package static
 
 import "embed"
 
-// Files are the pages, their modules and their sounds.
+// Files are the pages, their modules and their sounds: client is what other sites
+// import as client.js, shared what all pages use, and each page has a folder.
 //
-//go:embed *.html *.js *.css *.svg *.png *.webmanifest sounds
+//go:embed *.js *.svg *.png *.webmanifest client console demo doctor ledger shared sounds
 var Files embed.FS

@@ -98,7 +98,7 @@ markdown() {
 		map(select(.figure | IN("lost", "doubled", "reordered", "client_cpu_per_delivery") | not))
 		| "| scenario | transport | consoles | figure | seen | floor | ratio |", "|---|---|---|---|---|---|---|",
 		  (group_by([.scenario, .transport, .consoles, .figure])
-			| sort_by(.[0].scenario as $n | ["fanout", "flat", "shops", "idle", "others", "storm", "resume", "callbacks"] | index($n))[]
+			| sort_by(.[0].scenario as $n | ["fanout", "flat", "shops", "idle", "others", "storm", "resume", "flood", "absent", "restart", "callbacks"] | index($n))[]
 			| .[0] as $f | "| \($f.scenario) | \($f.transport) | \($f.consoles) | \($f.figure), \($f.unit) | \(map(.value) | s) | " +
 			  (if $f.floor then (map(.floor) | s) else "" end) + " | " + (if $f.ratio then (map(.ratio) | s) else "" end) + " |")' "$data/table.jsonl"
 }

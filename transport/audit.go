@@ -10,17 +10,20 @@ import (
 	"doorbell/internal/doorbell"
 )
 
-// Run audits the feeds, repairs them, beats for the sessions and ends those
-// whose right is over, until ctx ends.
+// Run audits and repairs the feeds, sends heartbeats and ends sessions whose login
+// has ended, until ctx ends.
 func (h *Hub) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { h.runRepairs(ctx); return nil })
 	g.Go(func() error { h.runAudits(ctx); return nil })
 	g.Go(func() error { h.runTicks(ctx); return nil })
+	g.Go(func() error { h.runStalled(ctx); return nil })
+	g.Go(func() error { h.runRights(ctx); return nil })
+	g.Go(func() error { h.tabs.run(ctx, h); return nil })
 	return g.Wait()
 }
 
-// repairQueue holds the feeds that wait for a repair, each once.
+// repairQueue holds each feed that waits for a repair once.
 type repairQueue struct {
 	mu    sync.Mutex // below feed.mu
 	feeds []*feed
@@ -30,7 +33,7 @@ type repairQueue struct {
 func (q *repairQueue) add(f *feed) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.feeds = append(q.feeds, f) // feed.repairing keeps it single
+	q.feeds = append(q.feeds, f) // feed.repairing prevents a second entry
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -69,13 +72,14 @@ func (h *Hub) runRepairs(ctx context.Context) {
 	_ = g.Wait() // nothing returns an error
 }
 
-// repair reads what a feed misses from the log, a chunk at a time.
+// repair reads a feed's missing alerts from the log in chunks, together with the
+// alert that the feed sent last: if the log now has another one there, the log
+// went back.
 func (h *Hub) repair(ctx context.Context, f *feed) {
 	for {
-		h.mu.Lock()
-		epoch := h.epoch
-		h.mu.Unlock()
-		alerts, err := h.log.AlertsAfter(ctx, f.shop, f.position(), repairChunk)
+		epoch, _ := h.epochKnown()
+		at := f.position()
+		alerts, err := h.log.AlertsAfter(ctx, f.shop, max(0, at-1), repairChunk)
 		if err != nil {
 			h.logError(ctx, "repair a feed", err)
 			f.giveUpRepair()
@@ -83,27 +87,67 @@ func (h *Hub) repair(ctx context.Context, f *feed) {
 		}
 		frames := make([]*frame, len(alerts))
 		for i, a := range alerts {
-			frames[i] = newSharedFrame(a, epoch)
+			a.Epoch = epoch
+			frames[i] = newSharedFrame(a)
 		}
-		if f.repaired(frames) {
+		done, fits := f.repaired(epoch, frames)
+		if !fits {
+			h.wentBack(ctx, epoch, f.shop, at)
+		}
+		if done {
 			return
 		}
 	}
 }
 
-// runAudits compares the feeds with the log's heads: whatever a broker or a
-// bug lost is found here.
+// auditGap is the least time between two audits: a sender of messages from a lost
+// timeline must not keep a node busy with audits.
+const auditGap = 100 * time.Millisecond
+
+// AuditNow starts an audit of the feeds at once, because alerts may have been
+// missed. It does not wait for the result.
+func (h *Hub) AuditNow() {
+	select {
+	case h.auditNow <- struct{}{}:
+	default:
+	}
+}
+
+// runAudits compares the feeds with the log's heads, which finds whatever a broker
+// or a bug lost.
 func (h *Hub) runAudits(ctx context.Context) {
+	gap := time.NewTimer(0)
+	defer gap.Stop()
 	for {
-		n := h.audit(ctx)
-		// Stretched when there are many, so that auditing stays a small load.
-		wait := auditEvery * time.Duration(1+n/5000)
 		select {
-		case <-time.After(wait):
+		case <-gap.C:
+		case <-ctx.Done():
+			return
+		}
+		n := h.audit(ctx)
+		h.auditWitnesses(ctx)
+		gap.Reset(auditGap)
+		select {
+		case <-time.After(h.auditWait(n)):
+		case <-h.auditNow:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// auditMost is the longest time between two audits while the bus is not connected:
+// alerts of other nodes are then at most 2 s late.
+const auditMost = 1500 * time.Millisecond
+
+// auditWait returns the time until the next audit; it grows with the number of
+// feeds, so that audits stay a small load.
+func (h *Hub) auditWait(feeds int) time.Duration {
+	wait := auditEvery * time.Duration(1+feeds/5000)
+	if h.bus == nil || h.bus.Err() != nil {
+		return min(wait, auditMost)
+	}
+	return wait
 }
 
 func (h *Hub) audit(ctx context.Context) (shops int) {
@@ -114,32 +158,37 @@ func (h *Hub) audit(ctx context.Context) (shops int) {
 		for i, f := range chunk {
 			ids[i] = f.shop
 		}
-		epoch, at, err := h.log.Positions(ctx, ids)
+		epoch, at, changed, err := h.positions(ctx, ids)
 		if err != nil {
 			h.logError(ctx, "audit the heads", err)
 			return len(feeds)
 		}
-		if h.noteEpoch(ctx, epoch) {
+		if changed {
 			return len(feeds)
 		}
 		for _, f := range chunk {
-			if h.wentBack(ctx, f, at[f.shop].Head) {
-				h.logger.ErrorContext(ctx, "the log went back", "shop", f.shop, "head", at[f.shop].Head)
-				if err := h.log.DrawEpoch(ctx, epoch); err != nil {
-					h.logError(ctx, "draw a new epoch", err)
-				}
+			if !f.learn(epoch, at[f.shop]) || h.below(ctx, f, at[f.shop].Head) {
+				h.wentBack(ctx, epoch, f.shop, at[f.shop].Head)
 				return len(feeds) // the next audit sees the new epoch
 			}
-			f.learn(epoch, at[f.shop].Head)
 		}
 	}
 	return len(feeds)
 }
 
-// wentBack reports whether the log's head is below what this feed has sent. The
-// feed may have been handed alerts after the head was read, so it is read
-// again.
-func (h *Hub) wentBack(ctx context.Context, f *feed, head doorbell.Seq) bool {
+// wentBack replaces the epoch of a log that went back, and tells every console.
+func (h *Hub) wentBack(ctx context.Context, epoch string, shop doorbell.ShopID, seq doorbell.Seq) {
+	h.logger.ErrorContext(ctx, "the alert log went back", "shop", shop, "seq", seq)
+	if err := h.log.DrawEpoch(ctx, epoch); err != nil {
+		h.logError(ctx, "draw a new epoch", err)
+		return // the audit finds the same in a second
+	}
+	h.AuditNow()
+}
+
+// below reports whether the log's head is below what this feed has sent. The head
+// is read again, because the feed may have received alerts after the first read.
+func (h *Hub) below(ctx context.Context, f *feed, head doorbell.Seq) bool {
 	if sent := f.position(); f.known() && head < sent {
 		_, at, err := h.log.Positions(ctx, []doorbell.ShopID{f.shop})
 		return err == nil && at[f.shop].Head < sent
@@ -147,8 +196,7 @@ func (h *Hub) wentBack(ctx context.Context, f *feed, head doorbell.Seq) bool {
 	return false
 }
 
-// followed are the feeds in use; others are dropped when they have been idle
-// for long.
+// followed returns the feeds in use and drops those that were idle for long.
 func (h *Hub) followed() []*feed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -156,6 +204,9 @@ func (h *Hub) followed() []*feed {
 	for shop, f := range h.feeds {
 		if f.refs == 0 && time.Since(f.idle) > feedIdle {
 			delete(h.feeds, shop)
+			if h.bus != nil {
+				h.bus.Unfollow(shop)
+			}
 			continue
 		}
 		out = append(out, f)
@@ -163,71 +214,8 @@ func (h *Hub) followed() []*feed {
 	return out
 }
 
-// noteEpoch compares the log's epoch with the one known. On a change every feed
-// forgets its ring and every session is reset.
-func (h *Hub) noteEpoch(ctx context.Context, epoch string) (changed bool) {
-	h.mu.Lock()
-	old := h.epoch
-	h.epoch = epoch
-	h.mu.Unlock()
-	if old == "" || old == epoch {
-		return false
-	}
-	h.logger.WarnContext(ctx, "the log has a new epoch", "old", old, "new", epoch)
-	h.resetAll(ctx, epoch)
-	return true
-}
-
-func (h *Hub) resetAll(ctx context.Context, epoch string) {
-	sessions, feeds := h.all(), h.followed()
-	for _, s := range sessions { // first nothing is sent any more
-		s.halt()
-	}
-	heads := map[doorbell.ShopID]doorbell.Seq{}
-	for _, f := range feeds {
-		_, at, err := h.log.Positions(ctx, []doorbell.ShopID{f.shop})
-		if err != nil {
-			h.logError(ctx, "read a head after a new epoch", err)
-			h.mu.Lock()
-			h.epoch = "?" // so that the next audit does this again
-			h.mu.Unlock()
-			return
-		}
-		heads[f.shop] = at[f.shop].Head
-		f.rewind(epoch, at[f.shop].Head)
-	}
-	for _, s := range sessions {
-		s.resume(epoch, heads)
-		s.pump(ctx)
-	}
-}
-
-// halt takes a session off its feeds' live path.
-func (s *Session) halt() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.places {
-		p.live = false
-	}
-}
-
-// resume goes on from the heads of a new epoch.
-func (s *Session) resume(epoch string, heads map[doorbell.ShopID]doorbell.Seq) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.epoch == epoch {
-		return // opened after the change
-	}
-	s.epoch = epoch
-	s.pending = nil
-	for _, p := range s.places {
-		p.next = heads[p.feed.shop] + 1
-		p.live = false
-	}
-	s.reset(EpochChanged, s.Shops)
-}
-
-// runTicks beats once a second for all sessions: no timer per console.
+// runTicks runs all sessions' periodic work once a second, without a timer per
+// console.
 func (h *Hub) runTicks(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -236,8 +224,9 @@ func (h *Hub) runTicks(ctx context.Context) {
 		case now := <-tick.C:
 			ping := Message{Event: "ping", Data: encode(pingEvent{Event: "ping", Time: stamp(now)})}
 			for _, s := range h.all() {
-				h.tick(ctx, s, now, ping)
+				s.tick(now, ping)
 			}
+			h.pages.sweep(now)
 			h.forgetPolls(ctx, now)
 		case <-ctx.Done():
 			return
@@ -245,56 +234,60 @@ func (h *Hub) runTicks(ctx context.Context) {
 	}
 }
 
-func (h *Hub) tick(ctx context.Context, s *Session, now time.Time, ping Message) {
+func (s *Session) tick(now time.Time, ping Message) {
 	s.mu.Lock()
 	s.inbound = 0
-	// Half a tick early rather than half a tick late.
+	// Rather half a tick early than late.
 	due := !s.Plain && s.Transport != Poll && now.Sub(s.pinged) >= s.Heartbeat-500*time.Millisecond
 	if due {
 		s.pinged = now
 	}
-	stalled := s.stalled
-	over := s.over
-	expired := !s.expires.IsZero() && !now.Before(s.expires)
 	s.mu.Unlock()
-	if over {
-		return
-	}
-	if expired && !h.renewed(ctx, s) {
-		s.Close(AuthOver)
-		return
-	}
 	if due {
 		s.try(ping)
 	}
-	if stalled {
-		s.pump(ctx)
+}
+
+// runStalled reads on for sessions whose read of the log failed. It is separate
+// from the tick, so that heartbeats go on while the log does not answer.
+func (h *Hub) runStalled(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			for _, s := range h.all() {
+				if s.Stalled() {
+					h.heal(ctx, s)
+					s.pump(ctx)
+				}
+			}
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
-// renewed asks whether a cookie's login was prolonged meanwhile.
-func (h *Hub) renewed(ctx context.Context, s *Session) bool {
-	if s.Grant.Session == "" || h.renew == nil {
-		return false
-	}
-	until, err := h.renew(ctx, s.Grant.Session)
-	if err != nil || !until.After(time.Now()) {
-		return false
-	}
-	s.mu.Lock()
-	s.expires = until
-	s.mu.Unlock()
-	return true
-}
-
-// forgetPolls drops the consoles that stopped polling.
+// forgetPolls removes the consoles that stopped polling.
 func (h *Hub) forgetPolls(ctx context.Context, now time.Time) {
+	for _, line := range h.stoppedPolling(now) {
+		h.logger.InfoContext(ctx, "console disconnected", line...)
+	}
+}
+
+// stoppedPolling takes those consoles off the list and returns their log lines:
+// the lock must not be held while a log that blocks is written to.
+func (h *Hub) stoppedPolling(now time.Time) (lines [][]any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for id, c := range h.consoles {
 		if c.session == nil && now.Sub(c.seen) > pollLinger {
 			delete(h.consoles, id)
-			h.logGone(ctx, c, 0, "stopped polling")
+			h.lingers--
+			h.endAttention(c, now)
+			h.gone.add(c)
+			lines = append(lines, c.leaving(0, "stopped polling"))
 		}
 	}
+	return lines
 }

@@ -7,7 +7,7 @@ import (
 	"doorbell/internal/doorbell"
 )
 
-// encode is for values that always encode.
+// encode encodes values that can always be encoded.
 func encode(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -33,7 +33,7 @@ type resetEvent struct {
 	Reason ResetReason       `json:"reason"`
 }
 
-// ResetReason says why a cursor can't be honoured.
+// ResetReason says why a stream can't continue from the client's cursor.
 type ResetReason string
 
 // The reasons of a reset.
@@ -53,6 +53,11 @@ type byeEvent struct {
 	Event   string `json:"event"`
 	Reason  string `json:"reason"`
 	RetryMs int64  `json:"retryMs"`
+}
+
+// Bye returns the event that tells a client of a temporary refusal.
+func Bye(reason string, retryMs int64) []byte {
+	return encode(byeEvent{Event: "bye", Reason: reason, RetryMs: retryMs})
 }
 
 type announceEvent struct {

@@ -15,195 +15,143 @@ import (
 
 const (
 	auditEvery = time.Second
-	// auditChunk bounds one query for heads.
+	// auditChunk bounds the shops of one query for heads.
 	auditChunk = 500
-	// feedIdle is how long a feed that nobody follows keeps its ring: a tab
-	// that reloads finds it warm.
+	// feedIdle is how long a feed without followers keeps its ring for a tab that
+	// reloads.
 	feedIdle = time.Minute
-	// pollLinger is how long a console that polls is listed after an answer.
+	// pollLinger is how long a polling console stays listed after an answer.
 	pollLinger = 45 * time.Second
-	// maxRepairs bounds the repairs that read the log at once.
+	// maxRepairs bounds the concurrent repairs, which read the log.
 	maxRepairs = 4
 )
 
-// Options of New.
+// Options are the arguments of New.
 type Options struct {
 	Log       Log
 	Logger    *slog.Logger
 	Version   string
 	Heartbeat time.Duration
-	// Renew tells until when a session cookie's login is good now; an error
-	// ends its streams. Asked when the time that was known is over.
-	Renew func(ctx context.Context, login string) (time.Time, error)
-	// LogText: log what clients send, not only how much.
+	// Live returns, for those of these logins (a few hundred at most) that are
+	// valid, until when; streams of the others end. Nil: a stream ends only at its
+	// own expiry.
+	Live func(ctx context.Context, logins []string) (map[string]time.Time, error)
+	// LogText: log what clients send, not only its length.
 	LogText bool
+	Limits  Limits
+	Pages   PageOptions
+	// Bus delivers other nodes' alerts to Receive; nil: there is only this node.
+	Bus Bus
 }
 
-// Hub joins the shops' feeds with the sessions of this node.
+// Bus is told which shops this node follows. Its methods don't block, except Ask.
+type Bus interface {
+	Follow(shop doorbell.ShopID)
+	Unfollow(shop doorbell.ShopID)
+	// Err returns why the bus is not connected now.
+	Err() error
+	// Ask sends a question to the other nodes and waits a second at most. whole says
+	// that all known nodes have answered.
+	Ask(ctx context.Context, question []byte) (answers [][]byte, whole bool)
+}
+
+// Hub connects the shops' feeds with the sessions of this node.
 type Hub struct {
 	log       Log
 	logger    *slog.Logger
 	version   string
 	heartbeat time.Duration
-	renew     func(context.Context, string) (time.Time, error)
+	live      func(context.Context, []string) (map[string]time.Time, error)
 	logText   bool
+	room      *room
+	tabs      *tabBook
+	bus       Bus // nil: none
 
 	mu       sync.Mutex // guards all below
 	feeds    map[doorbell.ShopID]*feed
 	sessions map[*Session]struct{}
 	consoles map[string]*Console
+	lingers  int                           // number of consoles between two polls
+	gone     departed                      // consoles that have left
+	attended map[doorbell.ShopID]time.Time // when a shop lost its last attentive console
 	epoch    string
+	epochs   int // how often the epoch changed; shows that a read of the log is outdated
 	draining bool
 	empty    chan struct{} // closed when draining and no session is left
 
-	repairs repairQueue
+	pages     *pages
+	repairs   repairQueue
+	witnesses witnesses
+	delivered deliveries
+	auditNow  chan struct{} // buffered 1
+	resetting sync.Mutex    // one epoch change at a time; above mu
 }
 
-// New makes a hub that Run brings to life.
+// New returns a hub; Run starts its work.
 func New(o Options) *Hub {
 	return &Hub{
-		log: o.Log, logger: o.Logger, version: o.Version, heartbeat: o.Heartbeat, renew: o.Renew, logText: o.LogText,
-		feeds: map[doorbell.ShopID]*feed{}, sessions: map[*Session]struct{}{}, consoles: map[string]*Console{},
-		empty: make(chan struct{}), repairs: repairQueue{wake: make(chan struct{}, 1)},
+		log: o.Log, logger: o.Logger, version: o.Version, heartbeat: o.Heartbeat, live: o.Live, logText: o.LogText, room: newRoom(o.Limits), tabs: newTabBook(o.Pages), bus: o.Bus,
+		feeds: map[doorbell.ShopID]*feed{}, sessions: map[*Session]struct{}{}, consoles: map[string]*Console{}, attended: map[doorbell.ShopID]time.Time{},
+		delivered: deliveries{shops: map[doorbell.ShopID][]doorbell.Delivery{}},
+		empty:     make(chan struct{}), pages: newPages(), repairs: repairQueue{wake: make(chan struct{}, 1)}, auditNow: make(chan struct{}, 1),
 	}
 }
 
-// Deliver takes alerts that were committed, from this node's writer or from
-// another's. It never blocks.
+// Deliver takes alerts that this node has committed. It never blocks.
 func (h *Hub) Deliver(alerts []doorbell.Alert) {
 	feeds := make([]*feed, len(alerts))
 	h.mu.Lock()
-	epoch := h.epoch
 	for i, a := range alerts {
 		feeds[i] = h.feeds[a.Shop]
 	}
 	h.mu.Unlock()
 	for i, a := range alerts {
-		if f := feeds[i]; f != nil {
-			f.deliver(newSharedFrame(a, epoch))
+		switch f := feeds[i]; {
+		case f == nil:
+			h.witnesses.note(a)
+		case !f.deliver(newSharedFrame(a)):
+			h.AuditNow()
 		}
 	}
 }
 
-// Open resolves a subscription against the log. The session starts with Run
-// and must end with Leave. ErrDraining while the node stops; other errors are
-// the log's.
-func (h *Hub) Open(ctx context.Context, sub Subscription) (*Session, error) {
-	if sub.Window == 0 {
-		sub.Window = Window
+// Receive takes an alert that another node has committed. It never blocks.
+func (h *Hub) Receive(n doorbell.Nudge) {
+	h.mu.Lock()
+	f := h.feeds[n.Shop]
+	h.mu.Unlock()
+	if f == nil {
+		return
 	}
-	if sub.Heartbeat == 0 {
-		sub.Heartbeat = h.heartbeat
+	var fits bool
+	if len(n.Data) == 0 {
+		fits = f.hint(n)
+	} else {
+		fits = f.deliver(sharedFrame(n))
 	}
-	feeds, err := h.hold(sub.Shops)
-	if err != nil {
-		return nil, err
-	}
-	s := &Session{Subscription: sub, hub: h, expires: sub.Grant.Expires, places: make([]*place, len(feeds))}
-	for i, f := range feeds {
-		s.places[i] = &place{session: s, feed: f}
-	}
-	if !s.placeFromFeeds() {
-		if err := s.placeFromLog(ctx); err != nil {
-			h.release(feeds)
-			return nil, err
-		}
-	}
-	h.enlist(s)
-	return s, nil
-}
-
-// placeFromFeeds goes on from a cursor that every feed reaches back to, without
-// asking the log: what a console does after its line was cut, and thousands at
-// once when it was a proxy's.
-func (s *Session) placeFromFeeds() bool {
-	if s.Start != FromCursor {
-		return false
-	}
-	for _, p := range s.places {
-		seq, ok := s.Subscription.Cursor.Seqs[p.feed.shop]
-		if !ok || !p.feed.reaches(s.Subscription.Cursor.Epoch, seq+1) {
-			return false
-		}
-		p.next = seq + 1
-	}
-	s.epoch = s.Subscription.Cursor.Epoch
-	return true
-}
-
-// placeFromLog asks the log where the shops stand. Needs the feeds to be held:
-// an alert that commits meanwhile reaches them early, and learn sorts it in.
-func (s *Session) placeFromLog(ctx context.Context) error {
-	epoch, at, err := s.hub.log.Positions(ctx, s.Shops)
-	if err != nil {
-		return fmt.Errorf("read where the shops stand: %w", err)
-	}
-	s.hub.noteEpoch(ctx, epoch)
-	s.epoch = epoch
-	resets := map[ResetReason][]doorbell.ShopID{}
-	for _, p := range s.places {
-		shop := p.feed.shop
-		p.feed.learn(epoch, at[shop].Head)
-		next, reason := start(s.Subscription, epoch, shop, at[shop])
-		if reason != "" {
-			resets[reason] = append(resets[reason], shop)
-		}
-		p.next = next
-	}
-	for _, reason := range []ResetReason{BadCursor, EpochChanged, AboveHead, Pruned} {
-		if shops := resets[reason]; shops != nil {
-			s.reset(reason, shops)
-		}
-	}
-	return nil
-}
-
-// start is the first seq that a stream sends of a shop, and why its cursor
-// can't be honoured, if so.
-func start(sub Subscription, epoch string, shop doorbell.ShopID, at doorbell.Position) (doorbell.Seq, ResetReason) {
-	now := at.Head + 1
-	switch sub.Start {
-	case FromOldest:
-		return at.Oldest, ""
-	case FromBadCursor:
-		return now, BadCursor
-	case FromCursor:
-	default:
-		return now, ""
-	}
-	seq, ok := sub.Cursor.Seqs[shop]
-	switch {
-	case !ok:
-		return now, ""
-	case sub.Cursor.Epoch != epoch:
-		return now, EpochChanged
-	case seq > at.Head:
-		return now, AboveHead
-	case seq+1 < at.Oldest:
-		return now, Pruned
-	default:
-		return seq + 1, ""
+	if !fits {
+		h.AuditNow()
 	}
 }
 
-// hold takes the shops' feeds into use.
-func (h *Hub) hold(shops []doorbell.ShopID) ([]*feed, error) {
+// hold returns the shops' feeds and marks them as used.
+func (h *Hub) hold(shops []doorbell.ShopID) []*feed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.draining {
-		return nil, ErrDraining
-	}
 	out := make([]*feed, len(shops))
 	for i, shop := range shops {
 		f := h.feeds[shop]
 		if f == nil {
 			f = &feed{shop: shop, hub: h, early: map[doorbell.Seq]*frame{}}
 			h.feeds[shop] = f
+			if h.bus != nil { // before the feed's head is read
+				h.bus.Follow(shop)
+			}
 		}
 		f.refs++
 		out[i] = f
 	}
-	return out, nil
+	return out
 }
 
 func (h *Hub) release(feeds []*feed) {
@@ -216,38 +164,50 @@ func (h *Hub) release(feeds []*feed) {
 	}
 }
 
-// enlist gives the session its console; a poll finds its own again.
+// enlist gives the session its console; a poll gets the console of its id again.
 func (h *Hub) enlist(s *Session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := h.consoles[s.Subscription.Console] //nolint:staticcheck // beside Session.console it must be told apart
+	c := h.console(s.Subscription.Console) //nolint:staticcheck // another one than Session.console
 	if c == nil || s.Transport != Poll || c.Transport != Poll || c.Subject != s.Grant.Subject || c.session != nil {
 		c = &Console{
 			ID: "c" + rand.Text()[:15], SID: s.SID, Transport: s.Transport, Remote: s.Remote,
 			Subject: s.Grant.Subject, Login: s.Grant.Session, Since: time.Now().UTC(),
 		}
 	}
-	c.Shops, c.session, c.seen = s.Shops, s, time.Now()
+	if h.consoles[c.ID] != nil {
+		h.lingers--
+	}
+	c.Shops, c.session, c.seen, c.plain = s.Shops, s, time.Now(), s.Plain
 	s.console = c
 }
 
-// join puts a session that runs on the lists, and reports whether the node is
-// stopping.
+// join puts a running session on the lists. If the node is stopping it does not,
+// and returns true: a stop waits for no session that came after it began.
 func (h *Hub) join(s *Session) (draining bool) {
 	h.mu.Lock()
+	if h.draining {
+		h.mu.Unlock()
+		return true
+	}
 	_, known := h.consoles[s.console.ID]
-	h.consoles[s.console.ID] = s.console
+	known = known || s.Unlisted
+	if !s.Unlisted {
+		h.consoles[s.console.ID] = s.console
+	}
 	h.sessions[s] = struct{}{}
-	draining = h.draining
 	h.mu.Unlock()
 	for _, p := range s.places {
 		p.feed.attach(p)
+	}
+	if s.tab != nil {
+		h.tabs.enter(s)
 	}
 	if !known {
 		h.logger.Info("console connected", "console", s.console.ID, "sid", s.SID, "transport", s.Transport,
 			"shops", s.Shops, "sub", s.Grant.Subject, "remote", s.Remote)
 	}
-	return draining
+	return false
 }
 
 func (h *Hub) leave(ctx context.Context, s *Session, code int, reason string) {
@@ -264,31 +224,50 @@ func (h *Hub) leave(ctx context.Context, s *Session, code int, reason string) {
 		feeds[i] = p.feed
 	}
 	h.release(feeds)
-	cursor := s.Cursor().String()
+	h.room.give(s.seat, s.Shops)
+	if s.tab != nil {
+		h.tabs.leave(s, closedByItself(code))
+	}
+	if line := h.strike(s, s.Cursor(), joined, code, reason); line != nil {
+		h.logger.InfoContext(ctx, "console disconnected", line...)
+	}
+}
 
+// strike takes a session that has left off the lists, and returns its log line or
+// nil: the lock must not be held while a log that blocks is written to.
+func (h *Hub) strike(s *Session, cursor doorbell.Cursor, joined bool, code int, reason string) (line []any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.sessions, s)
 	c := s.console
 	c.session, c.seen, c.cursor = nil, time.Now(), cursor
-	if s.Transport != Poll {
+	_, listed := h.consoles[c.ID]
+	switch {
+	case listed && s.Transport == Poll && h.lingers < maxLingering:
+		h.lingers++
+	case listed:
 		delete(h.consoles, c.ID)
-		if joined {
-			h.logGone(ctx, c, code, reason)
-		}
+		h.endAttention(c, time.Now())
+		h.gone.add(c)
+		line = c.leaving(code, reason)
+	case joined: // a poll that only looked
+		h.gone.add(c)
 	}
 	if h.draining && len(h.sessions) == 0 {
 		h.closeEmpty()
 	}
+	return line
 }
 
-// logGone needs h.mu.
-func (h *Hub) logGone(ctx context.Context, c *Console, code int, reason string) {
-	h.logger.InfoContext(ctx, "console disconnected", "console", c.ID, "sid", c.SID, "transport", c.Transport,
-		"shops", c.Shops, "sub", c.Subject, "duration", time.Since(c.Since).Round(time.Millisecond), "code", code, "reason", reason)
+// leaving returns the log fields of a console that leaves. Needs Hub.mu.
+func (c *Console) leaving(code int, reason string) []any {
+	return []any{
+		"console", c.ID, "sid", c.SID, "transport", c.Transport, "shops", c.Shops, "sub", c.Subject,
+		"duration", time.Since(c.Since).Round(time.Millisecond), "code", code, "reason", reason,
+	}
 }
 
-// all is a copy of the sessions that run.
+// all returns a copy of the list of running sessions.
 func (h *Hub) all() []*Session {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -299,14 +278,14 @@ func (h *Hub) all() []*Session {
 	return out
 }
 
-// Count is how many sessions run.
+// Count returns the number of running sessions.
 func (h *Hub) Count() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.sessions)
 }
 
-// Streams counts the sessions that run, by transport.
+// Streams returns the number of running sessions by transport.
 func (h *Hub) Streams() map[string]int {
 	out := map[string]int{WebSocket: 0, SSE: 0, Poll: 0}
 	for _, s := range h.all() {
@@ -315,7 +294,7 @@ func (h *Hub) Streams() map[string]int {
 	return out
 }
 
-// Shutdown refuses new streams, says bye to all and waits until they left or
+// Shutdown refuses new streams, sends bye to all and waits until they have left or
 // ctx ends.
 func (h *Hub) Shutdown(ctx context.Context) error {
 	h.mu.Lock()
@@ -329,13 +308,14 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	}
 	select {
 	case <-h.empty:
+		h.tabs.save(ctx, h)
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("%d consoles did not leave: %w", len(h.all()), ctx.Err())
 	}
 }
 
-// closeEmpty needs h.mu.
+// closeEmpty closes empty when the last session has left. Needs h.mu.
 func (h *Hub) closeEmpty() {
 	select {
 	case <-h.empty:
@@ -344,13 +324,17 @@ func (h *Hub) closeEmpty() {
 	}
 }
 
-// retrySpread is when a console that was told bye comes back: spread, so that
-// a restart does not meet them all at once.
+// retrySpread returns when a console that gets bye should come back, spread so
+// that the next process does not get all of them at once.
 func (h *Hub) retrySpread() int64 { return 200 + randv2.Int64N(1800) }
+
+// lateSpread returns the same for a console that came while the node was stopping:
+// if stopping takes so long, some client does not read and gets Grace.
+func (h *Hub) lateSpread() int64 { return Grace.Milliseconds()/2 + randv2.Int64N(Grace.Milliseconds()) }
 
 func (h *Hub) logError(ctx context.Context, what string, err error) {
 	if ctx.Err() == nil {
-		h.logger.ErrorContext(ctx, "log not read", "doing", what, "error", err)
+		h.logger.ErrorContext(ctx, "database operation failed", "doing", what, "error", err)
 	}
 }
 

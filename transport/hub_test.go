@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -23,9 +24,11 @@ type fakeLog struct {
 	mu    sync.Mutex
 	epoch string
 	logs  map[doorbell.ShopID][]doorbell.Alert
-	first map[doorbell.ShopID]doorbell.Seq // the oldest kept
+	first map[doorbell.ShopID]doorbell.Seq // the oldest kept seq
 	fails bool
 	reads int
+	asked int // number of queries for positions
+	drawn doorbell.Nonce
 }
 
 func newLog() *fakeLog {
@@ -37,12 +40,13 @@ var errDown = errors.New("the database is down")
 func (l *fakeLog) Positions(_ context.Context, shops []doorbell.ShopID) (string, map[doorbell.ShopID]doorbell.Position, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.asked++
 	if l.fails {
 		return "", nil, errDown
 	}
 	at := map[doorbell.ShopID]doorbell.Position{}
 	for _, shop := range shops {
-		at[shop] = doorbell.Position{Head: doorbell.Seq(len(l.logs[shop])), Oldest: max(1, l.first[shop])}
+		at[shop] = doorbell.Position{Head: doorbell.Seq(len(l.logs[shop])), Oldest: max(1, l.first[shop]), Nonce: l.last(shop)}
 	}
 	return l.epoch, at, nil
 }
@@ -57,6 +61,7 @@ func (l *fakeLog) AlertsAfter(_ context.Context, shop doorbell.ShopID, after doo
 	var out []doorbell.Alert
 	for _, a := range l.logs[shop] {
 		if a.Seq > after && a.Seq >= l.first[shop] && len(out) < limit {
+			a.Link = doorbell.Link{Nonce: a.Nonce} // a row stores no more
 			out = append(out, a)
 		}
 	}
@@ -72,20 +77,30 @@ func (l *fakeLog) DrawEpoch(_ context.Context, old string) error {
 	return nil
 }
 
-// commit appends n alerts and returns them; delivering is the test's matter.
+// commit appends n alerts and returns them; the test delivers them.
 func (l *fakeLog) commit(shop doorbell.ShopID, n int) []doorbell.Alert {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	from := len(l.logs[shop])
 	for range n {
+		l.drawn++
 		l.logs[shop] = append(l.logs[shop], doorbell.Alert{
 			Type: doorbell.NewOrder, Shop: shop, Seq: doorbell.Seq(len(l.logs[shop]) + 1), OrderID: 1, Time: time.Now(),
+			Content: fmt.Sprint(l.drawn), Link: doorbell.Link{Epoch: l.epoch, Nonce: l.drawn, Prev: l.last(shop)},
 		})
 	}
 	return slices.Clone(l.logs[shop][from:])
 }
 
-// cut takes the log back to n alerts, as a restored backup does.
+// last returns the nonce at the head. Needs l.mu.
+func (l *fakeLog) last(shop doorbell.ShopID) doorbell.Nonce {
+	if n := len(l.logs[shop]); n > 0 {
+		return l.logs[shop][n-1].Nonce
+	}
+	return 0
+}
+
+// cut takes the log back to n alerts, as restoring a backup does.
 func (l *fakeLog) cut(shop doorbell.ShopID, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -98,12 +113,13 @@ func (l *fakeLog) set(f func()) {
 	f()
 }
 
-// fakeSink takes messages and tells that they left only when asked to.
+// fakeSink accepts messages and reports them as sent only when asked to.
 type fakeSink struct {
 	mu     sync.Mutex
 	got    []Message
-	held   int // taken, not yet left
+	held   int // accepted, not yet sent
 	most   int
+	bursts int
 	closed []Reason
 }
 
@@ -116,13 +132,24 @@ func (f *fakeSink) TrySend(m Message) bool {
 	return true
 }
 
+// TrySendBurst counts its alerts one by one.
+func (f *fakeSink) TrySendBurst(b Burst) bool {
+	for i, a := range b.Alerts {
+		f.TrySend(Message{Data: a.Data, Cursor: string(b.AppendCursor(nil, i))})
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bursts++
+	return true
+}
+
 func (f *fakeSink) Close(r Reason) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closed = append(f.closed, r)
 }
 
-// drain lets everything leave, until nothing more comes.
+// drain sends messages until no more come.
 func (f *fakeSink) drain(s *Session) {
 	for {
 		f.mu.Lock()
@@ -252,10 +279,10 @@ func TestFullWindow(t *testing.T) {
 		}
 		wantSeqs(t, good, upTo(500))
 		if n := len(stuck.got); n != Window || stuck.most != Window {
-			t.Errorf("the one that reads nothing holds %d messages, want %d", n, Window)
+			t.Errorf("the console that reads nothing holds %d messages, want %d", n, Window)
 		}
 		if stuck.closed != nil {
-			t.Errorf("closed for %v: a full window is no reason to close", stuck.closed)
+			t.Errorf("closed with %v; a full window must not close the session", stuck.closed)
 		}
 		stuck.drain(slow)
 		wantSeqs(t, stuck, upTo(500))
@@ -289,7 +316,8 @@ func TestPrunedUnderASlowReader(t *testing.T) {
 		s, f := open(t, h, Subscription{})
 		h.Deliver(l.commit(1, 500))
 		l.set(func() { l.first[1] = 490 })
-		// The ring would still serve it: make it forget, as a restarted node has.
+		// The ring could still serve the console; it is emptied, as in a restarted
+		// node.
 		h.feeds[1].mu.Lock()
 		h.feeds[1].ring = nil
 		h.feeds[1].mu.Unlock()
@@ -310,7 +338,7 @@ func TestTheLogGoesBack(t *testing.T) {
 		s, f := open(t, h, Subscription{})
 		h.Deliver(l.commit(1, 10))
 		f.drain(s)
-		l.cut(1, 4) // a backup is restored under the running node
+		l.cut(1, 4) // a backup is restored while the node runs
 		time.Sleep(3 * auditEvery)
 		synctest.Wait()
 		f.drain(s)
@@ -323,46 +351,6 @@ func TestTheLogGoesBack(t *testing.T) {
 		h.Deliver(l.commit(1, 2))
 		f.drain(s)
 		wantSeqs(t, f, append(upTo(10), 5, 6))
-	})
-}
-
-func TestHeartbeatAndExpiry(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLog()
-		renewals := 0
-		h := New(Options{
-			Log: l, Logger: slog.New(slog.DiscardHandler), Heartbeat: 15 * time.Second,
-			Renew: func(context.Context, string) (time.Time, error) {
-				renewals++
-				if renewals == 3 {
-					return time.Time{}, errors.New("signed out")
-				}
-				return time.Now().Add(time.Minute), nil
-			},
-		})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- h.Run(ctx) }()
-		byToken, token := open(t, h, Subscription{Grant: doorbell.Grant{Expires: time.Now().Add(time.Minute)}})
-		byCookie, cookie := open(t, h, Subscription{Grant: doorbell.Grant{Session: "x", Expires: time.Now().Add(time.Minute)}})
-		for range 600 {
-			time.Sleep(time.Second)
-			token.drain(byToken)
-			cookie.drain(byCookie)
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if !slices.Equal(token.closed, []Reason{AuthOver}) || !slices.Equal(cookie.closed, []Reason{AuthOver}) || renewals != 3 {
-			t.Errorf("closed %v and %v after %d renewals, want both for auth, the cookie's after 3", token.closed, cookie.closed, renewals)
-		}
-		if got := token.events(t); !slices.Equal(got, []string{"hello", "ping", "ping", "ping", "bye"}) {
-			t.Errorf("a minute by token: %v, want three pings and bye", got)
-		}
-		if got := len(cookie.events(t)); got != 1+11+1 {
-			t.Errorf("three minutes by cookie: %d events, want hello, 11 pings, bye", got)
-		}
 	})
 }
 
@@ -386,7 +374,9 @@ func TestIdleFeedsAreForgotten(t *testing.T) {
 	})
 }
 
-func TestShutdownRefusesAndEnds(t *testing.T) {
+// TestShutdownEndsAll: connected consoles get bye and are waited for; later ones
+// get it in a stream that begins and ends, and delay nothing.
+func TestShutdownEndsAll(t *testing.T) {
 	inBubble(t, func(t *testing.T, h *Hub, _ *fakeLog) {
 		s, f := open(t, h, Subscription{})
 		done := make(chan error, 1)
@@ -395,9 +385,14 @@ func TestShutdownRefusesAndEnds(t *testing.T) {
 		if got := f.events(t); !slices.Equal(got, []string{"hello", "bye"}) || !slices.Equal(f.closed, []Reason{Shutdown}) {
 			t.Errorf("events %v, closed %v; want bye", got, f.closed)
 		}
-		if _, err := h.Open(t.Context(), Subscription{Shops: []doorbell.ShopID{1}}); !errors.Is(err, ErrDraining) {
-			t.Errorf("a new stream while stopping: %v, want ErrDraining", err)
+		late, g := open(t, h, Subscription{})
+		if got := g.events(t); !slices.Equal(got, []string{"hello", "bye"}) || !slices.Equal(g.closed, []Reason{Shutdown}) {
+			t.Errorf("a new stream while stopping: events %v, closed %v; want bye", got, g.closed)
 		}
+		if n := h.Count(); n != 1 {
+			t.Errorf("Shutdown waits for %d sessions, want the earlier one", n)
+		}
+		defer late.Leave(t.Context(), 1012, "shutdown")
 		s.Leave(t.Context(), 1012, "shutdown")
 		if err := <-done; err != nil {
 			t.Error(err)
@@ -405,14 +400,14 @@ func TestShutdownRefusesAndEnds(t *testing.T) {
 	})
 }
 
-// TestCursorAheadOfTheFeed: another node wrote what this one has not heard of
-// yet, and the console has it already. The repair must not send it again.
+// TestCursorAheadOfTheFeed: another node wrote alerts that this node has not heard
+// of, and the console already has them. The repair must not send them again.
 func TestCursorAheadOfTheFeed(t *testing.T) {
 	inBubble(t, func(t *testing.T, h *Hub, l *fakeLog) {
 		first, behind := open(t, h, Subscription{})
 		h.Deliver(l.commit(1, 5))
 		behind.drain(first)
-		l.commit(1, 5) // delivered by nobody
+		l.commit(1, 5) // not delivered to the hub
 		cursor := doorbell.Cursor{Epoch: "e1", Seqs: map[doorbell.ShopID]doorbell.Seq{1: 10}}
 		s, ahead := open(t, h, Subscription{Start: FromCursor, Cursor: cursor})
 		time.Sleep(auditEvery)
@@ -428,8 +423,8 @@ func TestCursorAheadOfTheFeed(t *testing.T) {
 	})
 }
 
-// TestCursorWithinTheRing: a console that was away for a moment goes on without
-// the log, and one that was away for longer asks it.
+// TestCursorWithinTheRing: a console that was away for a moment continues without
+// the log; one that was away longer needs it.
 func TestCursorWithinTheRing(t *testing.T) {
 	const n = 2 * ringSize
 	at := func(epoch string, seq doorbell.Seq) Subscription {
@@ -477,8 +472,8 @@ func TestCursorWithinTheRing(t *testing.T) {
 	}
 }
 
-// TestOpenWhileTheFeedsAreRewound: a console that comes while the node learns
-// of a new epoch hears nothing of the old one.
+// TestOpenWhileTheFeedsAreRewound: a console that connects while the node learns
+// of a new epoch gets no alert of the old one.
 func TestOpenWhileTheFeedsAreRewound(t *testing.T) {
 	inBubble(t, func(t *testing.T, h *Hub, l *fakeLog) {
 		first, old := open(t, h, Subscription{})
@@ -488,7 +483,7 @@ func TestOpenWhileTheFeedsAreRewound(t *testing.T) {
 		l.cut(1, 8)
 		l.set(func() { l.epoch = "e2" })
 		h.mu.Lock()
-		h.epoch = "e2" // noteEpoch's first step
+		h.epoch = "e2" // as the first step of noteEpoch
 		h.mu.Unlock()
 		now, f := open(t, h, Subscription{})
 		cursor := doorbell.Cursor{Epoch: "e2", Seqs: map[doorbell.ShopID]doorbell.Seq{1: 8}}
@@ -512,12 +507,13 @@ func TestOpenWhileTheFeedsAreRewound(t *testing.T) {
 	})
 }
 
-// TestRewoundPastASession: a feed that jumps leaves nobody behind.
+// TestRewoundPastASession: a session that a rewound feed has passed still gets
+// every alert or a reset.
 func TestRewoundPastASession(t *testing.T) {
 	inBubble(t, func(t *testing.T, h *Hub, l *fakeLog) {
 		s, f := open(t, h, Subscription{})
 		l.commit(1, 2)
-		h.feeds[1].rewind("e1", 2)
+		h.feeds[1].rewind("e1", doorbell.Position{Head: 2, Nonce: 2})
 		h.Deliver(l.commit(1, 1))
 		time.Sleep(2 * time.Second)
 		synctest.Wait()

@@ -1,12 +1,12 @@
 // Package transport carries a shop's log from this node to the consoles on it.
 //
-// A Feed keeps one shop's hot tail and its next seq. A Session is one console:
-// a place in each shop that it follows and a bounded window of messages that
-// have not left yet. The Hub joins them and audits the feeds against the log.
+// A Feed keeps one shop's hot tail and its next seq. A Session is one console: a
+// place in each shop that it follows and a bounded window of messages that have
+// not left yet. The Hub joins them and audits the feeds against the log.
 //
-// What a session sends is, for each shop, every alert from its cursor on, once,
-// in order of seq; or a reset. Whatever is lost, doubled or late on the way to
-// Deliver is healed from the log.
+// What a session sends is, for each shop, every alert from its cursor on, once, in
+// order of seq; or a reset. Alerts that are lost, doubled or late on the way to
+// Deliver are repaired from the log.
 package transport
 
 import (
@@ -20,11 +20,11 @@ import (
 
 // Log is what the hub needs of the store.
 type Log interface {
-	// Positions tells the epoch and where each shop stands, from one snapshot.
+	// Positions returns the epoch and each shop's position, from one snapshot.
 	Positions(ctx context.Context, shops []doorbell.ShopID) (epoch string, at map[doorbell.ShopID]doorbell.Position, err error)
 	// AlertsAfter returns alerts with seq > after, rising, at most limit.
 	AlertsAfter(ctx context.Context, shop doorbell.ShopID, after doorbell.Seq, limit int) ([]doorbell.Alert, error)
-	// DrawEpoch replaces the epoch where it is still old.
+	// DrawEpoch replaces the epoch if it is still old.
 	DrawEpoch(ctx context.Context, old string) error
 }
 
@@ -32,19 +32,20 @@ type Log interface {
 type Message struct {
 	Event  string // empty for an alert
 	Data   []byte // one JSON object on one line; events name themselves in "event"
-	Cursor string // the cursor after it; only where Subscription.Cursors asks
-	// Shared is not nil where other consoles get the same, byte for byte.
+	Cursor string // the cursor after it; only if Subscription.Cursors is set
+	// RetryMs is when a client should come back after this message; 0: not set.
+	RetryMs int64
+	// Shared is set if other consoles get the same bytes.
 	Shared *Shared
 }
 
-// Shared keeps what a transport has made of a message, for all its consoles
-// that get it.
+// Shared caches a transport's encoding of a message for all its consoles.
 type Shared struct {
 	once sync.Once
 	made any
 }
 
-// Once is what encode returned the first time.
+// Once returns what encode returned the first time.
 func (s *Shared) Once(encode func() any) any {
 	s.once.Do(func() { s.made = encode() })
 	return s.made
@@ -63,12 +64,12 @@ type Sink interface {
 	Close(r Reason)
 }
 
-// Window is how many unsent messages a session holds in its sink. It is small
-// because memory per console is, stalled or not, and because the kernel's socket
-// buffer stands behind it. More than are written at once would gain nothing.
+// Window is how many unsent messages a session has in its sink. It is small
+// because each console needs this memory, stalled or not, and because the kernel's
+// socket buffer comes after it. A window larger than one write would gain nothing.
 const Window = 10
 
-// Reserve is the room in a sink beyond Window: for a bye and a close frame.
+// Reserve is a sink's room beyond Window, for a bye and a close frame.
 const Reserve = 4
 
 // Reason says why the server ends a connection.
@@ -77,30 +78,31 @@ type Reason int
 // The reasons.
 const (
 	Gone     Reason = iota // the client left
-	Shutdown               // this node stops: come back
+	Shutdown               // this node stops; reconnect
 	AuthOver               // the token or session ended
 	Slow                   // a write made no progress
-	Broken                 // an error of ours
-	Flood                  // the client sends more than a client does
+	Broken                 // an error of the server
+	Flood                  // the client sends too many messages
 )
 
 func (r Reason) String() string {
 	return [...]string{"gone", "shutdown", "auth", "slow", "error", "flood"}[r]
 }
 
-// CloseCode is the WebSocket close code for r.
+// CloseCode returns the WebSocket close code for r.
 func (r Reason) CloseCode() int {
 	return [...]int{1000, 1012, 4401, 1013, 1011, 1008}[r]
 }
 
-// Grace is how long a connection that the server ends may take to read what
-// is still queued before it is cut.
+// Grace is how long a client may take to read what is queued when the server ends
+// its connection, before it is cut.
 const Grace = 2 * time.Second
 
-// ErrDraining refuses a new stream while the node stops.
+// ErrDraining refuses a new connection once a stopping node has ended its
+// sessions.
 var ErrDraining = errors.New("this node is stopping")
 
-// Start says from where a stream without a cursor starts.
+// Start says where a stream without a cursor starts.
 type Start int
 
 // The starts.
@@ -108,14 +110,16 @@ const (
 	FromNow Start = iota
 	FromOldest
 	FromCursor
-	FromBadCursor // a browser whose cursor can't be read: a reset tells it
+	FromBadCursor // a browser sent an unreadable cursor: it gets a reset
+	FromPages     // a plain client of one shop: from where its earlier pages are
 )
 
-// Subscription is what a client asked for, checked by the HTTP edge.
+// Subscription is a client's request, checked by the HTTP edge.
 type Subscription struct {
 	Transport string // "websocket", "sse" or "poll"
 	SID       string // the client's label, for people and logs
 	Console   string // poll: the id that an earlier answer gave
+	Unlisted  bool   // poll: it only looks, and is not listed as a console
 	Shops     []doorbell.ShopID
 	Start     Start
 	Cursor    doorbell.Cursor
@@ -124,14 +128,17 @@ type Subscription struct {
 	Plain     bool          // alerts of type 1 and 2 and nothing else
 	Cursors   bool          // messages carry their cursor
 	Window    int           // 0: Window
+	Wait      time.Duration // poll: how long an answer waits for a message
 	Grant     doorbell.Grant
 	Remote    string
+	Client    string // the address that it is counted under; empty: none
+	Browser   string // with FromPages: identifies the browser
 }
 
 // TypeSet is a set of alert types; zero is all of them.
 type TypeSet uint8
 
-// With returns the set with t in it.
+// With returns the set with t added.
 func (s TypeSet) With(t doorbell.Type) TypeSet { return s | 1<<t }
 
 func (s TypeSet) has(t doorbell.Type) bool { return s == 0 || s&(1<<t) != 0 }

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -73,11 +74,11 @@ func TestAlgorithms(t *testing.T) {
 		_, _ = fmt.Fprintf(w, `{"keys":[{"kty":"RSA","kid":"k1","alg":"RS256","use":"sig","n":"%s","e":"%s"}]}`,
 			base64.RawURLEncoding.EncodeToString(rsaKey.N.Bytes()), base64.RawURLEncoding.EncodeToString(big.NewInt(int64(rsaKey.E)).Bytes()))
 	}))
-	t.Cleanup(func() { set.Close(); http.DefaultClient.CloseIdleConnections() })
-	hs, err1 := NewHS256(secret)
-	rs, err2 := NewPublicKey("RS256", rsaFile)
-	ed, err3 := NewPublicKey("EdDSA", edFile)
-	jwks, err4 := NewJWKS(t.Context(), "RS256", set.URL)
+	t.Cleanup(func() { set.CloseClientConnections(); set.Close() })
+	hs, err1 := NewHS256(secret, Expected{})
+	rs, err2 := NewPublicKey("RS256", rsaFile, Expected{})
+	ed, err3 := NewPublicKey("EdDSA", edFile, Expected{})
+	jwks, err4 := NewJWKS(t.Context(), "RS256", set.URL, Expected{}, slog.New(slog.DiscardHandler))
 	for _, err := range []error{err1, err2, err3, err4} {
 		if err != nil {
 			t.Fatal(err)
@@ -114,14 +115,14 @@ func TestAlgorithms(t *testing.T) {
 			}
 		}
 	}
-	if _, err := NewHS256([]byte("short")); err == nil {
+	if _, err := NewHS256([]byte("short"), Expected{}); err == nil {
 		t.Error("a short secret is taken")
 	}
 }
 
 func TestClaims(t *testing.T) {
 	secret := []byte(strings.Repeat("s", 32))
-	tokens, err := NewHS256(secret)
+	tokens, err := NewHS256(secret, Expected{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,6 +145,9 @@ func TestClaims(t *testing.T) {
 		{"shop 0", func(c jwt.MapClaims) { c["shops"] = []int{0} }, TokenInvalid},
 		{"a shop by name", func(c jwt.MapClaims) { c["shops"] = []string{"main"} }, TokenInvalid},
 		{"shops as text", func(c jwt.MapClaims) { c["shops"] = "1,2" }, TokenInvalid},
+		{"a role by another name", func(c jwt.MapClaims) { delete(c, "role"); c["Role"] = "admin" }, TokenInvalid},
+		{"a subject by another name", func(c jwt.MapClaims) { delete(c, "sub"); c["SUB"] = "till" }, TokenInvalid},
+		{"an end by another name", func(c jwt.MapClaims) { c["Exp"] = c["exp"]; delete(c, "exp") }, TokenInvalid},
 	} {
 		claims := goodClaims()
 		c.edit(claims)
@@ -161,9 +165,94 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+// TestClaimNamesAreExact: a claim whose name differs in case alone is not the
+// claim, and does not stand in for it.
+func TestClaimNamesAreExact(t *testing.T) {
+	secret := []byte(strings.Repeat("s", 32))
+	tokens, err := NewHS256(secret, Expected{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := goodClaims()
+	claims["Role"], claims["ROLE"], claims["rolE"], claims["Sub"] = "admin", "admin", "admin", "boss"
+	claims["Shops"], claims["SHOPS"], claims["ſhops"], claims["EXP"] = []string{"*"}, []string{"*"}, []string{"*"}, 9999999999
+	for range 50 { // the order of a map's keys differs
+		g, err := tokens.check(sign(t, jwt.SigningMethodHS256, secret, claims, ""))
+		if err != nil || g.Role != doorbell.RoleConsole || g.Shops.All || g.Subject != "till" || time.Until(g.Expires) > time.Hour {
+			t.Fatalf("%+v, %v; want the console of shops 1 and 2", g, err)
+		}
+	}
+}
+
+// TestAudienceAndIssuer: both are checked where they are set, and our own tokens
+// name them.
+func TestAudienceAndIssuer(t *testing.T) {
+	secret := []byte(strings.Repeat("s", 32))
+	for _, c := range []struct {
+		name     string
+		expect   Expected
+		aud, iss any
+		code     doorbell.Code
+	}{
+		{"nothing is expected", Expected{}, "other", "other", ""},
+		{"the audience", Expected{Audience: "bell"}, "bell", nil, ""},
+		{"one of several", Expected{Audience: "bell"}, []string{"a", "bell"}, nil, ""},
+		{"another audience", Expected{Audience: "bell"}, "Bell", nil, TokenInvalid},
+		{"no audience", Expected{Audience: "bell"}, nil, nil, TokenInvalid},
+		{"the issuer", Expected{Issuer: "https://id.example"}, nil, "https://id.example", ""},
+		{"another issuer", Expected{Issuer: "https://id.example"}, nil, "https://id.example/", TokenInvalid},
+		{"no issuer", Expected{Issuer: "https://id.example"}, nil, nil, TokenInvalid},
+		{"both, one wrong", Expected{"bell", "me"}, "bell", "you", TokenInvalid},
+	} {
+		tokens, err := NewHS256(secret, c.expect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		claims := goodClaims()
+		if c.aud != nil {
+			claims["aud"] = c.aud
+		}
+		if c.iss != nil {
+			claims["iss"] = c.iss
+		}
+		_, err = tokens.Check(sign(t, jwt.SigningMethodHS256, secret, claims, ""))
+		if doorbell.CodeOf(err) != c.code {
+			t.Errorf("%s: %v, want %q", c.name, err, c.code)
+		}
+		own, err := tokens.Issue(grantFor("till", time.Now().Add(time.Hour)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tokens.Check(own); err != nil {
+			t.Errorf("%s: our own token: %v", c.name, err)
+		}
+	}
+}
+
+// TestCritical: who does not know the extension that a token's header names
+// must refuse it.
+func TestCritical(t *testing.T) {
+	secret := []byte(strings.Repeat("s", 32))
+	tokens, err := NewHS256(secret, Expected{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, crit := range []any{[]string{"exp2"}, []string{}, []string{"b64"}, "x", nil} {
+		token := jwt.NewWithClaims(jwt.SigningMethodHS256, goodClaims())
+		token.Header["crit"] = crit
+		raw, err := token.SignedString(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tokens.Check(raw); doorbell.CodeOf(err) != TokenInvalid {
+			t.Errorf("crit %v: %v, want token_invalid", crit, err)
+		}
+	}
+}
+
 func TestSecret(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	if _, err := FindSecret("", dir); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, secretFile)) {
+	if _, err := FindSecret("", dir); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, SecretFile)) {
 		t.Errorf("no secret: %v, want where it looked", err)
 	}
 	var wg sync.WaitGroup
@@ -185,7 +274,7 @@ func TestSecret(t *testing.T) {
 			t.Errorf("secrets of %d and %d bytes differ", len(s), len(first))
 		}
 	}
-	info, err := os.Stat(filepath.Join(dir, secretFile))
+	info, err := os.Stat(filepath.Join(dir, SecretFile))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v; want 0600", info.Mode(), err)
 	}

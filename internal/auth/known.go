@@ -21,7 +21,7 @@ type knownTokens struct {
 	grants map[[sha256.Size]byte]doorbell.Grant
 }
 
-// find is the grant of a token that was good and whose time is not over.
+// find returns the grant of a token that was good and whose time is not over.
 func (k *knownTokens) find(raw string) (doorbell.Grant, bool) {
 	if k == nil {
 		return doorbell.Grant{}, false

@@ -17,7 +17,7 @@ func grantFor(sub string, expires time.Time) doorbell.Grant {
 // the token, and its holder's shops are nobody else's to change.
 func TestARememberedTokenEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tokens, err := NewHS256(make([]byte, MinSecret))
+		tokens, err := NewHS256(make([]byte, MinSecret), Expected{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,10 +56,10 @@ func TestRememberedTokensAreBounded(t *testing.T) {
 	}
 }
 
-// BenchmarkCheck is what each call of an order system, and each console that
+// BenchmarkCheck measures what each call of an order system, and each console that
 // connects, costs for its token.
 func BenchmarkCheck(b *testing.B) {
-	tokens, err := NewHS256(make([]byte, MinSecret))
+	tokens, err := NewHS256(make([]byte, MinSecret), Expected{})
 	if err != nil {
 		b.Fatal(err)
 	}

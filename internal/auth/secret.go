@@ -17,17 +17,18 @@ import (
 // its hash has (RFC 7518, 3.2).
 const MinSecret = 32
 
-const secretFile = "auth.secret"
+// SecretFile is its name in the folder of secrets.
+const SecretFile = "auth.secret"
 
 // ErrNoSecret is in the chain of FindSecret's error when there is none yet.
 var ErrNoSecret = errors.New("no secret yet")
 
-// FindSecret is the configured secret, else the one kept in dir.
+// FindSecret returns the configured secret, else the one kept in dir.
 func FindSecret(configured, dir string) ([]byte, error) {
 	if configured != "" {
 		return []byte(configured), nil
 	}
-	name := filepath.Join(dir, secretFile)
+	name := filepath.Join(dir, SecretFile)
 	text, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: auth.secret is empty and there is no %s", ErrNoSecret, name)
@@ -42,14 +43,14 @@ func FindSecret(configured, dir string) ([]byte, error) {
 	return []byte(secret), nil
 }
 
-// EnsureSecret is FindSecret, but makes one where there is none.
+// EnsureSecret does what FindSecret does, but makes a secret where there is none.
 func EnsureSecret(configured, dir string) ([]byte, error) {
 	secret, err := FindSecret(configured, dir)
 	if !errors.Is(err, ErrNoSecret) {
 		return secret, err
 	}
 	text := rand.Text() + rand.Text() // 260 bits
-	err = safefile.Create(filepath.Join(dir, secretFile), []byte(text+"\n"))
+	err = safefile.Create(filepath.Join(dir, SecretFile), []byte(text+"\n"))
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("keep the secret: %w", err)
 	}

@@ -2,15 +2,22 @@ package auth
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
-	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
 
 	"doorbell/internal/doorbell"
@@ -30,7 +37,7 @@ const (
 	ConsoleTTL = 720 * time.Hour
 )
 
-// DefaultTTL is how long a token of role is good when nobody says.
+// DefaultTTL returns how long a token of role is good when nobody says.
 func DefaultTTL(role doorbell.Role) time.Duration {
 	if role == doorbell.RoleService || role == doorbell.RoleAdmin {
 		return ServiceTTL
@@ -38,25 +45,38 @@ func DefaultTTL(role doorbell.Role) time.Duration {
 	return ConsoleTTL
 }
 
+// Expected is what a token must name besides its key; what is empty is not
+// looked at. Tokens that are made here name it.
+type Expected struct {
+	Audience string
+	Issuer   string
+}
+
 // Tokens makes and checks JWTs of one algorithm.
 type Tokens struct {
 	method string
 	secret []byte // HS256; nil: tokens are made elsewhere
 	key    jwt.Keyfunc
+	parser *jwt.Parser
+	expect Expected
 	known  *knownTokens // nil where keys change: a key that was withdrawn must not live on here
+	keys   *keySet      // nil but for a JWKS
+	mark   []byte       // what the keys are told by, see Mark
 }
 
 // NewHS256 needs a secret of at least MinSecret bytes.
-func NewHS256(secret []byte) (*Tokens, error) {
+func NewHS256(secret []byte, expect Expected) (*Tokens, error) {
 	if len(secret) < MinSecret {
 		return nil, fmt.Errorf("the secret has %d bytes, want at least %d", len(secret), MinSecret)
 	}
-	return &Tokens{method: "HS256", secret: secret, known: &knownTokens{}, key: func(*jwt.Token) (any, error) { return secret, nil }}, nil
+	t := &Tokens{method: "HS256", secret: secret, known: &knownTokens{}, mark: secret, expect: expect}
+	t.key, t.parser = func(*jwt.Token) (any, error) { return secret, nil }, newParser(t.method, expect)
+	return t, nil
 }
 
 // NewPublicKey checks tokens that somebody else signs; method is RS256 or
 // EdDSA, file a PEM public key.
-func NewPublicKey(method, file string) (*Tokens, error) {
+func NewPublicKey(method, file string, expect Expected) (*Tokens, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("auth.public_key: %w", err)
@@ -68,25 +88,87 @@ func NewPublicKey(method, file string) (*Tokens, error) {
 		key, err = jwt.ParseEdPublicKeyFromPEM(text)
 	}
 	if err != nil {
+		if block, _ := pem.Decode(text); block != nil && strings.Contains(block.Type, "PRIVATE KEY") {
+			return nil, fmt.Errorf("auth.public_key: %s is a private key, which stays with whoever signs; want its public key", file)
+		}
+		return nil, fmt.Errorf("auth.public_key: %s is not a PEM public key for %s: %w", file, method, err)
+	}
+	mark, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
 		return nil, fmt.Errorf("auth.public_key %s: %w", file, err)
 	}
-	return &Tokens{method: method, known: &knownTokens{}, key: func(*jwt.Token) (any, error) { return key, nil }}, nil
+	t := &Tokens{method: method, known: &knownTokens{}, mark: mark, expect: expect}
+	t.key, t.parser = func(*jwt.Token) (any, error) { return key, nil }, newParser(method, expect)
+	return t, nil
 }
 
-// NewJWKS checks tokens against a key set that is fetched now and refreshed
-// until ctx ends.
-func NewJWKS(ctx context.Context, method, url string) (*Tokens, error) {
-	set, err := keyfunc.NewDefaultCtx(ctx, []string{url})
+// NewJWKS checks tokens against a key set that is fetched now, and again while
+// Run runs. A set that can't be fetched now is no error: it is asked for when a
+// token comes.
+func NewJWKS(ctx context.Context, method, url string, expect Expected, log *slog.Logger) (*Tokens, error) {
+	set, err := newKeySet(ctx, url, http.DefaultTransport, log)
 	if err != nil {
 		return nil, fmt.Errorf("auth.jwks_url: %w", err)
 	}
-	return &Tokens{method: method, key: set.KeyfuncCtx(ctx)}, nil
+	t := &Tokens{method: method, keys: set, mark: []byte(url), expect: expect}
+	t.key, t.parser = set.key, newParser(method, expect)
+	return t, nil
+}
+
+// Run fetches a JWKS again every hour until ctx ends, so that a key that was
+// withdrawn verifies nothing any more. Other keys do not change.
+func (t *Tokens) Run(ctx context.Context) error {
+	if t.keys == nil {
+		return nil
+	}
+	return t.keys.run(ctx)
+}
+
+// Mark tells these keys from others without telling them: it changes with
+// auth.secret, auth.algorithm, auth.public_key and auth.jwks_url.
+func (t *Tokens) Mark() string {
+	mac := hmac.New(sha256.New, t.mark)
+	mac.Write([]byte("doorbell tokens " + t.method))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+func newParser(method string, expect Expected) *jwt.Parser {
+	options := []jwt.ParserOption{jwt.WithValidMethods([]string{method}), jwt.WithExpirationRequired()}
+	if expect.Audience != "" {
+		options = append(options, jwt.WithAudience(expect.Audience))
+	}
+	if expect.Issuer != "" {
+		options = append(options, jwt.WithIssuer(expect.Issuer))
+	}
+	return jwt.NewParser(options...)
 }
 
 type claims struct {
 	Role  doorbell.Role     `json:"role"`
 	Shops []json.RawMessage `json:"shops,omitempty"`
 	jwt.RegisteredClaims
+}
+
+// UnmarshalJSON takes claims whose names are exactly these. encoding/json takes
+// Role, ROLE and role for one, and the last of them wins: who may add a claim
+// of a name of their own (a nickname at the identity provider) could write
+// their own role.
+func (c *claims) UnmarshalJSON(text []byte) error {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(text, &all); err != nil {
+		return err
+	}
+	for name, to := range map[string]any{
+		"role": &c.Role, "shops": &c.Shops, "iss": &c.Issuer, "sub": &c.Subject, "aud": &c.Audience,
+		"exp": &c.ExpiresAt, "nbf": &c.NotBefore, "iat": &c.IssuedAt, "jti": &c.ID,
+	} {
+		if raw, ok := all[name]; ok {
+			if err := json.Unmarshal(raw, to); err != nil {
+				return fmt.Errorf("claim %s: %w", name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // ErrCannotIssue is returned where tokens are made elsewhere.
@@ -101,8 +183,11 @@ func (t *Tokens) Issue(g doorbell.Grant) (string, error) {
 		g.Issued = time.Now()
 	}
 	c := claims{Role: g.Role, RegisteredClaims: jwt.RegisteredClaims{
-		Subject: g.Subject, ExpiresAt: jwt.NewNumericDate(g.Expires), IssuedAt: jwt.NewNumericDate(g.Issued),
+		Subject: g.Subject, ExpiresAt: jwt.NewNumericDate(g.Expires), IssuedAt: jwt.NewNumericDate(g.Issued), Issuer: t.expect.Issuer,
 	}}
+	if t.expect.Audience != "" {
+		c.Audience = jwt.ClaimStrings{t.expect.Audience}
+	}
 	if g.Shops.All {
 		c.Shops = []json.RawMessage{json.RawMessage(`"*"`)}
 	}
@@ -130,20 +215,47 @@ func (t *Tokens) Check(raw string) (doorbell.Grant, error) {
 	return g, err
 }
 
+// errCritical is returned for a token that says to be refused by whoever does
+// not know the extension that it names (RFC 7515, 4.1.11); we know none.
+var errCritical = errors.New("the token's header names crit extensions, and none is supported")
+
 func (t *Tokens) check(raw string) (doorbell.Grant, error) {
 	var c claims
-	_, err := jwt.ParseWithClaims(raw, &c, t.key, jwt.WithValidMethods([]string{t.method}), jwt.WithExpirationRequired())
-	switch {
-	case err == nil:
-	case errors.Is(err, jwt.ErrTokenExpired) && !errors.Is(err, jwt.ErrTokenSignatureInvalid):
-		at := c.ExpiresAt.UTC().Format(time.RFC3339)
-		return doorbell.Grant{}, doorbell.Refuse(TokenExpired, "The token expired at %s.", "令牌已于 %s 过期。", at).Because(err)
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
-		return doorbell.Grant{}, doorbell.Refuse(TokenUnknownKey, "The token was not signed with this server's key.", "令牌不是用本服务器的密钥签发的。").Because(err)
-	default:
-		return doorbell.Grant{}, doorbell.Refuse(TokenInvalid, "This is not a token for this server.", "令牌格式无效。").Because(err)
+	_, err := t.parser.ParseWithClaims(raw, &c, func(token *jwt.Token) (any, error) {
+		if _, has := token.Header["crit"]; has {
+			return nil, errCritical
+		}
+		return t.key(token)
+	})
+	if err != nil {
+		return doorbell.Grant{}, t.refusal(&c, err)
 	}
-	return c.grant()
+	g, err := c.grant()
+	g.Source = hash(raw)[:32]
+	return g, err
+}
+
+// refusal returns the cause of a 401. What a token's claims say counts only where
+// its signature does.
+func (t *Tokens) refusal(c *claims, err error) error {
+	e, isOurs := errors.AsType[*doorbell.Error](err)
+	switch {
+	case isOurs: // the keys can't be fetched: the token may be good
+		return e
+	case errors.Is(err, errCritical):
+		return doorbell.Refuse(TokenInvalid, "The token's header demands an extension (crit) that is not known here.", "令牌头部的 crit 要求了本服务器不支持的扩展。").Because(err)
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
+		return doorbell.Refuse(TokenUnknownKey, "The token was not signed with this server's key.", "令牌不是用本服务器的密钥签发的。").Because(err)
+	case errors.Is(err, jwt.ErrTokenExpired):
+		at := c.ExpiresAt.UTC().Format(time.RFC3339)
+		return doorbell.Refuse(TokenExpired, "The token expired at %s.", "令牌已于 %s 过期。", at).Because(err)
+	case t.expect.Audience != "" && !slices.Contains(c.Audience, t.expect.Audience):
+		return doorbell.Refuse(TokenInvalid, "The token is for another audience (claim aud, setting auth.audience).", "令牌的受众（aud）与 auth.audience 不符。").Because(err)
+	case t.expect.Issuer != "" && c.Issuer != t.expect.Issuer:
+		return doorbell.Refuse(TokenInvalid, "The token is from another issuer (claim iss, setting auth.issuer).", "令牌的签发方（iss）与 auth.issuer 不符。").Because(err)
+	default:
+		return doorbell.Refuse(TokenInvalid, "This is not a token for this server.", "令牌格式无效。").Because(err)
+	}
 }
 
 func (c claims) grant() (doorbell.Grant, error) {

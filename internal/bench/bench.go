@@ -18,18 +18,21 @@ import (
 type Target struct {
 	URL string // http://HOST:PORT/BASE/
 	PID int    // its process on this machine; 0: CPU and memory are not measured
-	// Console is a token for streams of all shops, Service one that may raise
-	// alerts and orders for all. The floor needs neither.
+	// Console is a token for streams of all shops, Service one for alerts and orders
+	// of all. The floor needs neither.
 	Console, Service string
-	// Payments signs a callback for each order that it names; nil where the
-	// server takes no simulated payments.
+	// Payments signs a callback for each order that it names; nil if the server
+	// accepts no simulated payments.
 	Payments func(n int) ([]Payment, error)
-	// Verbatim: it is another kind of server, which keeps no order: what is
-	// posted to api/v1/alerts?shop=N is what that shop's consoles get.
+	// Restart stops the server and starts it again as a new process with the same
+	// database; nil where that is impossible.
+	Restart func(ctx context.Context) (pid int, err error)
+	// Verbatim marks another kind of server, which keeps no order: what is posted to
+	// api/v1/alerts?shop=N is sent unchanged to that shop's consoles.
 	Verbatim bool
 }
 
-// Payment is an order to be made and the callback that pays it.
+// Payment is an order to be created and the callback that pays it.
 type Payment struct {
 	Number string
 	Fen    int64
@@ -38,19 +41,19 @@ type Payment struct {
 	Body   []byte
 }
 
-// Start brings a target up; stop ends it. One is started for each measurement.
+// Start starts a target; stop ends it. Each measurement has a target of its own.
 type Start func(ctx context.Context) (t Target, stop func() error, err error)
 
-// Options of Run. What is zero is the scenario's own.
+// Options are the arguments of Run. A zero field means the scenario's default.
 type Options struct {
 	Server Start
 	Floor  Start
-	// Peer is another server to measure beside them, where the scenario suits
-	// it; its figures begin with PeerName. May be nil.
+	// Peer is another server to measure in the same scenarios, where they suit it;
+	// its figures begin with PeerName. May be nil.
 	Peer     Start
 	PeerName string
-	// BareWriter runs n payments by so many callers on nothing but the
-	// database's writer: the callbacks' baseline.
+	// BareWriter runs n payments by that many callers on the database's writer
+	// alone: the callbacks' baseline.
 	BareWriter func(ctx context.Context, n, callers int) (time.Duration, error)
 
 	Scenarios  []string
@@ -65,7 +68,7 @@ type Options struct {
 	Log  func(format string, args ...any)
 }
 
-// Figure is one thing that was measured, in one run.
+// Figure is one measured value of one run.
 type Figure struct {
 	Run       int     `json:"run"`
 	Scenario  string  `json:"scenario"`
@@ -76,13 +79,13 @@ type Figure struct {
 	Unit      string  `json:"unit"`
 	Value     float64 `json:"value"`
 	Floor     float64 `json:"floor,omitzero"` // the same on the floor, in the same run
-	Ratio     float64 `json:"ratio,omitzero"` // to the floor, or to the baseline that Name tells
+	Ratio     float64 `json:"ratio,omitzero"` // to the floor, or to the baseline that Name names
 }
 
 // ErrFaults says that alerts were lost, doubled or out of order.
 var ErrFaults = errors.New("alerts were lost, doubled or out of order")
 
-// Scenarios are the names that Options.Scenarios takes.
+// Scenarios returns the valid names for Options.Scenarios.
 func Scenarios() (names []string) {
 	for _, s := range scenarios {
 		names = append(names, s.name)
@@ -90,7 +93,7 @@ func Scenarios() (names []string) {
 	return names
 }
 
-// Describe tells what each scenario does, a line each.
+// Describe returns a line about each scenario.
 func Describe() string {
 	var b strings.Builder
 	for _, s := range scenarios {
@@ -99,9 +102,8 @@ func Describe() string {
 	return b.String()
 }
 
-// Run measures, scenario by scenario, and writes the table to out. It returns
-// ErrFaults after the table where any console did not get exactly what was
-// sent.
+// Run measures each scenario and writes the table to out. It returns ErrFaults
+// after the table if a console did not get exactly what was sent.
 func Run(ctx context.Context, o Options, out io.Writer) error {
 	var all []Figure
 	faults := 0
@@ -140,8 +142,8 @@ type round struct {
 	faults  int
 }
 
-// measure runs the scenario on the floor, where it has one, on the server, and
-// on the peer.
+// measure runs the scenario on the server and, where possible, on the floor and
+// the peer.
 func (r *round) measure(ctx context.Context) error {
 	floor := map[string]float64{}
 	if r.scenario.floor && r.Floor != nil {
@@ -230,9 +232,9 @@ func ratioText(f Figure) string {
 	}
 }
 
-// table writes each figure's median with its least and greatest run.
+// table writes each figure's median with its lowest and highest run.
 func table(out io.Writer, all []Figure) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight) // it keeps its errors for Flush
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight) // its errors appear at Flush
 	_, _ = fmt.Fprintln(w, "scenario\ttransport\tconsoles\tshops\tfigure\tmedian\tleast\tmost\tunit\tfloor\tratio\tleast\tmost\t")
 	type key struct {
 		scenario, transport, name, unit string
@@ -264,7 +266,7 @@ func orDash(v float64) string {
 	return fmt.Sprintf("%.3g", v)
 }
 
-// spread is the middle of some runs and how far they lie apart.
+// spread is the median of some runs, with the lowest and the highest.
 type spread struct{ least, median, most float64 }
 
 func spreadOf(values []float64) spread {

@@ -21,7 +21,8 @@ func alertFrame(seq int) []byte {
 	return fmt.Appendf(nil, `{"type":1,"orderId":%d,"content":"%s","shopId":900000001,"seq":%d}`, seq, strings.Repeat("x", 120), seq)
 }
 
-// TestConsolesCountFaults: a load tool that overlooks a lost alert proves nothing.
+// TestConsolesCountFaults: the load tool must notice lost, doubled and reordered
+// alerts, otherwise it proves nothing.
 func TestConsolesCountFaults(t *testing.T) {
 	hello := []byte(`{"event":"hello","console":"c1","cursor":"e1.900000001:4"}`)
 	for _, c := range []struct {
@@ -52,7 +53,7 @@ func TestConsolesCountFaults(t *testing.T) {
 				for _, seq := range c.seqs {
 					stream = append(stream, wire(alertFrame(seq))...)
 				}
-				// Cut anywhere: in a head, in a payload, in a chunk's size.
+				// Cut at any byte: in a head, in a payload, in a chunk's size.
 				for _, piece := range []int{1, 7, 100, len(stream)} {
 					f := &fleet{transport: transport, base: 1, byFD: map[int32]*console{}}
 					one := &console{shop: firstShop}
@@ -86,7 +87,7 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
-// TestFigureLine is what scripts read.
+// TestFigureLine checks the line that scripts parse.
 func TestFigureLine(t *testing.T) {
 	b, err := json.Marshal(Figure{Run: 1, Scenario: "flat", Transport: "ws", Consoles: 10, Shops: 1, Name: "x", Unit: "µs", Value: 2, Floor: 4, Ratio: 0.5})
 	want := `{"run":1,"scenario":"flat","transport":"ws","consoles":10,"shops":1,"figure":"x","unit":"µs","value":2,"floor":4,"ratio":0.5}`
@@ -95,7 +96,8 @@ func TestFigureLine(t *testing.T) {
 	}
 }
 
-// TestRefusedConsoles: a fleet that is not let in says why, at once.
+// TestRefusedConsoles: if the server refuses the consoles, the error says why, at
+// once.
 func TestRefusedConsoles(t *testing.T) {
 	for _, c := range []struct {
 		name   string

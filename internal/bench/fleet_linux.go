@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fleet is thousands of consoles on one epoll: a wake-up and a goroutine each
-// would take more of the machine than the server does.
+// fleet is thousands of consoles on one epoll: a wake-up and a goroutine for each
+// would use more of the machine than the server does.
 type fleet struct {
 	target    Target
 	transport string
@@ -28,7 +28,7 @@ type fleet struct {
 
 	epoll    int
 	received atomic.Int64
-	arrived  chan struct{} // buffered 1: something came
+	arrived  chan struct{} // buffered 1: something was received
 	over     chan struct{} // the poller has returned
 	closing  atomic.Bool
 
@@ -36,36 +36,36 @@ type fleet struct {
 	members []*console
 	byFD    map[int32]*console
 	latency histogram
-	behind  histogram   // the first console that had the same alert
-	sentAt  []time.Time // by an alert's number, from base on
+	behind  histogram   // delay after the first console that had the same alert
+	sentAt  []time.Time // by an alert's number, starting at base
 	firstAt []time.Time // when the first console had it
 	base    int64
 	wrong   faults
 	waiting chan struct{} // has one in it for each console that dials
-	refused error         // why the first one of a dial came to nothing
+	refused error         // why the first console of a dial failed
 }
 
-// faults are what came and should not have, or the other way round.
+// faults counts deliveries that were wrong.
 type faults struct{ doubled, reordered, missed, cut int64 }
 
 // console is one light client.
 type console struct {
 	fd    int
 	shop  int64
-	rest  []byte // of a frame that has not come whole
+	rest  []byte // of an incomplete frame
 	epoch string
-	next  int64 // the seq that must come; 0: any
+	next  int64 // the expected seq; 0: any
 
-	dialing bool // the answer's head has not come whole
-	plain   bool // its body is not in chunks
+	dialing bool // the answer's head is incomplete
+	plain   bool // the body is not chunked
 }
 
 const (
-	// maxDialing is how many consoles wait for their answer at once.
+	// maxDialing is how many consoles connect at the same time.
 	maxDialing = 128
-	// connectWait bounds the wait.
+	// connectWait bounds the wait for an answer.
 	connectWait = 30 * time.Second
-	// stallWait is how long nothing may come while something is waited for.
+	// stallWait is how long nothing may arrive while something is expected.
 	stallWait = 20 * time.Second
 )
 
@@ -91,7 +91,7 @@ func newFleet(t Target, transport string) (*fleet, error) {
 	return f, nil
 }
 
-// socket makes one that connects to a.
+// socket returns a socket that connects to a.
 func socket(a netip.AddrPort) (fd int, to unix.Sockaddr, err error) {
 	if a.Addr().Is4() {
 		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -101,7 +101,7 @@ func socket(a netip.AddrPort) (fd int, to unix.Sockaddr, err error) {
 	return fd, &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}, os.NewSyscallError("socket", err)
 }
 
-// close ends the fleet: nothing is left of it.
+// close ends the fleet and waits for its goroutine.
 func (f *fleet) close() {
 	f.closing.Store(true)
 	<-f.over
@@ -115,20 +115,20 @@ func (f *fleet) size() int {
 	return len(f.members)
 }
 
-// perShop counts the consoles of the first shops.
-func (f *fleet) perShop(shops int) []int64 {
+// perShop counts the consoles of that many shops, starting at the first.
+func (f *fleet) perShop(first int64, shops int) []int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := make([]int64, shops)
 	for _, c := range f.members {
-		if i := c.shop - firstShop; i < int64(shops) {
+		if i := c.shop - first; i < int64(shops) {
 			n[i]++
 		}
 	}
 	return n
 }
 
-// connect brings n more consoles up.
+// connect connects n more consoles.
 func (f *fleet) connect(ctx context.Context, n int, shop func(i int) int64) error {
 	fresh := make([]*console, n)
 	for i := range fresh {
@@ -143,8 +143,8 @@ func (f *fleet) connect(ctx context.Context, n int, shop func(i int) int64) erro
 	return f.placed(ctx)
 }
 
-// placed waits until each console was told where it stands. The floor has no
-// log and tells nothing.
+// placed waits until each console knows its position. The floor has no log and
+// sends no positions.
 func (f *fleet) placed(ctx context.Context) error {
 	if f.target.Console == "" {
 		return nil
@@ -161,7 +161,7 @@ func (f *fleet) placed(ctx context.Context) error {
 	})
 }
 
-// reconnect brings all up again, each from where it was.
+// reconnect connects all consoles again, each from its last position.
 func (f *fleet) reconnect(ctx context.Context) error {
 	f.mu.Lock()
 	all := f.members
@@ -169,7 +169,7 @@ func (f *fleet) reconnect(ctx context.Context) error {
 	return f.dial(ctx, all)
 }
 
-// dial brings consoles up. After an error the fleet can only be closed.
+// dial connects consoles. After an error the fleet can only be closed.
 func (f *fleet) dial(ctx context.Context, all []*console) error {
 	waiting := make(chan struct{}, maxDialing)
 	f.mu.Lock()
@@ -196,7 +196,7 @@ func (f *fleet) dial(ctx context.Context, all []*console) error {
 			return err
 		}
 	}
-	for range maxDialing { // each that waits has left
+	for range maxDialing { // until each waiting console has finished
 		if err := enter(); err != nil {
 			return err
 		}
@@ -210,7 +210,7 @@ func (f *fleet) refusal() error {
 	return f.refused
 }
 
-// dialOne connects, asks, and hands the socket to the poller.
+// dialOne connects, sends the request, and passes the socket to the poller.
 func (f *fleet) dialOne(c *console) (err error) {
 	fd, to, err := socket(f.addr)
 	if err != nil {
@@ -241,7 +241,7 @@ func (f *fleet) dialOne(c *console) (err error) {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(f.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(fd)}))
 }
 
-// greeted ends a console's dialing; err is why it came to nothing. Needs f.mu.
+// greeted ends a console's dial; err is why it failed. Needs f.mu.
 func (f *fleet) greeted(c *console, err error) {
 	c.dialing = false
 	if err != nil && f.refused == nil {
@@ -258,7 +258,7 @@ func retry(call func() error) (err error) {
 	}
 }
 
-// request asks for the console's stream, from where it was.
+// request returns the request for the console's stream from its last position.
 func (f *fleet) request(c *console) []byte {
 	f.mu.Lock()
 	after := ""
@@ -282,7 +282,7 @@ func (f *fleet) request(c *console) []byte {
 	return b.Bytes()
 }
 
-// head takes the answer's head off what came, and returns what is behind it.
+// head removes the answer's head from the received bytes, and returns the rest.
 // Needs f.mu.
 func (f *fleet) head(c *console, b []byte) (rest []byte) {
 	head, rest, whole := bytes.Cut(b, []byte("\r\n\r\n"))
@@ -299,7 +299,7 @@ func (f *fleet) head(c *console, b []byte) (rest []byte) {
 	return rest
 }
 
-// cut pulls every console's cable: a reset, without a word.
+// cut resets every console's connection.
 func (f *fleet) cut() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -310,7 +310,7 @@ func (f *fleet) cut() {
 	}
 }
 
-// drop needs f.mu.
+// drop closes one connection. Needs f.mu.
 func (f *fleet) drop(c *console) {
 	if c.dialing {
 		f.greeted(c, errors.New("the server hung up on a new console"))
@@ -320,7 +320,7 @@ func (f *fleet) drop(c *console) {
 	_ = unix.Close(c.fd)
 }
 
-// poll reads what comes until close.
+// poll reads until close.
 func (f *fleet) poll() {
 	defer close(f.over)
 	events := make([]unix.EpollEvent, 512)
@@ -346,7 +346,7 @@ func (f *fleet) poll() {
 	}
 }
 
-// read needs f.mu.
+// read reads one connection. Needs f.mu.
 func (f *fleet) read(c *console, buffer []byte) {
 	n, err := unix.Read(c.fd, buffer)
 	switch {
@@ -359,7 +359,7 @@ func (f *fleet) read(c *console, buffer []byte) {
 	}
 }
 
-// await waits until holds, for as long as something comes.
+// await waits until holds returns true, as long as something arrives.
 func (f *fleet) await(ctx context.Context, what string, holds func() bool) error {
 	if holds() {
 		return nil

@@ -15,9 +15,10 @@ import (
 	"time"
 )
 
-// Floor is the least that any server must do: it takes an alert by HTTP, makes
-// the bytes once and does one write for each console of the shop. It keeps
-// nothing, checks nobody and waits for a console that does not read.
+// Floor returns a server with the least work that any server must do: it receives
+// an alert by HTTP, encodes the bytes once and does one write for each console of
+// the shop. It stores nothing, checks no credentials and waits for a console that
+// does not read.
 func Floor() http.Handler {
 	f := &floor{shops: map[string]*floorShop{}}
 	mux := http.NewServeMux()
@@ -94,13 +95,13 @@ func (f *floor) alert(w http.ResponseWriter, r *http.Request) {
 		frame = eventChunk(fmt.Sprintf("floor.%d:%d", shop, s.seq), data)
 	}
 	for _, c := range s.consoles {
-		_, _ = c.Write(frame) // a console that has left is written to once more: nothing is checked here
+		_, _ = c.Write(frame) // errors are ignored: a console may have left
 	}
 	w.WriteHeader(http.StatusCreated)
 	_, _ = w.Write(data)
 }
 
-// wireAlert is what doorbell makes of appendAlert's.
+// wireAlert returns the alert that doorbell sends for appendAlert's body.
 func wireAlert(shop, seq, order int64) []byte {
 	return fmt.Appendf(nil, `{"type":1,"orderId":%d,"content":"您有新的外卖订单，请及时处理","shopId":%d,"seq":%d,"number":"","source":"external","time":%q}`,
 		order, shop, seq, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"))

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxRest bounds what a console keeps of a frame.
+// maxRest bounds the bytes that a console keeps of an incomplete frame.
 const maxRest = 256 << 10
 
-// take reads what came on a console's connection. Needs f.mu.
+// take processes what was received on a console's connection. Needs f.mu.
 func (f *fleet) take(c *console, b []byte) {
 	if len(c.rest) > 0 {
 		b = append(c.rest, b...)
@@ -40,8 +40,8 @@ func (f *fleet) take(c *console, b []byte) {
 	}
 }
 
-// webSocketFrames reads whole frames, which a server never masks, and returns
-// what is left.
+// webSocketFrames processes complete frames, which a server never masks, and
+// returns the rest.
 func (f *fleet) webSocketFrames(c *console, b []byte) []byte {
 	for len(b) >= 2 {
 		size, head := int(b[1]&0x7f), 2
@@ -67,13 +67,13 @@ func (f *fleet) webSocketFrames(c *console, b []byte) []byte {
 	return b
 }
 
-// pong answers with a mask of zeros, which is a mask.
+// pong answers with an all-zero mask, which is valid.
 func (f *fleet) pong(c *console, payload []byte) {
 	frame := append([]byte{0x8a, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...)
-	_, _ = unix.Write(c.fd, frame) // a connection that takes none is found out by reading
+	_, _ = unix.Write(c.fd, frame) // reading finds a broken connection
 }
 
-// chunks reads whole chunks of a chunked body; each holds whole events.
+// chunks processes complete chunks of a chunked body; each holds complete events.
 func (f *fleet) chunks(c *console, b []byte) []byte {
 	for {
 		line, body, whole := bytes.Cut(b, []byte("\r\n"))
@@ -89,7 +89,7 @@ func (f *fleet) chunks(c *console, b []byte) []byte {
 	}
 }
 
-// events reads the data of each event.
+// events processes the data of each event.
 func (f *fleet) events(c *console, text []byte) {
 	for len(text) > 0 {
 		line, rest, _ := bytes.Cut(text, []byte("\n"))
@@ -107,8 +107,8 @@ var (
 	cursorName = []byte(`"cursor":"`)
 )
 
-// message is one alert or event. It is not parsed as JSON: a thousand consoles
-// get the same bytes, and the server's cost is what is measured.
+// message counts one alert or event. It does not parse JSON: a thousand consoles
+// get the same bytes, and only the server's cost is of interest.
 func (f *fleet) message(c *console, m []byte) {
 	if name, ok := bytes.CutPrefix(m, eventStart); ok {
 		f.event(c, name)
@@ -144,7 +144,7 @@ func (f *fleet) message(c *console, m []byte) {
 	f.received.Add(1)
 }
 
-// event keeps the place that hello tells.
+// event stores the position from hello.
 func (f *fleet) event(c *console, m []byte) {
 	if !bytes.HasPrefix(m, []byte("hello")) {
 		return
@@ -166,7 +166,7 @@ func (f *fleet) event(c *console, m []byte) {
 	c.epoch = epoch
 }
 
-// number is the integer behind a field's name.
+// number returns the integer behind a field's name.
 func number(m, name []byte) (n int64, ok bool) {
 	i := bytes.Index(m, name)
 	if i < 0 {
@@ -181,7 +181,7 @@ func number(m, name []byte) (n int64, ok bool) {
 	return n, ok
 }
 
-// number reserves n numbers for alerts, from the one returned on.
+// number reserves n numbers for alerts and returns the first.
 func (f *fleet) number(n int) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -191,14 +191,14 @@ func (f *fleet) number(n int) int64 {
 	return from
 }
 
-// left notes when an alert was sent.
+// left records when an alert was sent.
 func (f *fleet) left(number int64, at time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sentAt[number-f.base] = at
 }
 
-// resetLatency forgets the times so far.
+// resetLatency discards the recorded times.
 func (f *fleet) resetLatency() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -206,15 +206,15 @@ func (f *fleet) resetLatency() {
 	f.behind.reset()
 }
 
-// latencyAt is how long an alert took to a console from when it was sent, and
-// from when the first console of the shop had it.
+// latencyAt returns how long an alert took to a console since it was sent, and
+// since the first console of the shop had it.
 func (f *fleet) latencyAt(q float64) (whole, behind time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.latency.quantile(q), f.behind.quantile(q)
 }
 
-// faultsOf tells what was wrong, where so many deliveries were due.
+// faultsOf returns the faults, given the expected number of deliveries.
 func (f *fleet) faultsOf(due int64) (lost, doubled, reordered, cut int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

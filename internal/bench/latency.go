@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// histogram counts times in steps of a twentieth: 1 µs to 100 s.
+// histogram counts durations in logarithmic steps of 5 %: 1 µs to 100 s.
 type histogram struct {
 	buckets [400]int64
 	count   int64
@@ -26,7 +26,7 @@ func (h *histogram) add(d time.Duration) {
 
 func (h *histogram) reset() { *h = histogram{} }
 
-// quantile is the upper end of the bucket in which it lies.
+// quantile returns the upper end of the bucket of this quantile.
 func (h *histogram) quantile(q float64) time.Duration {
 	left := int64(q * float64(h.count))
 	for i, n := range h.buckets {

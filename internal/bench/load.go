@@ -20,11 +20,11 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// maxCallers is how many requests are under way at once, where it is not less.
+// maxCallers is the largest number of concurrent requests.
 const maxCallers = 64
 
-// caller is one connection that posts: as light as it gets, so that the load
-// takes little of the machine that it shares with the server.
+// caller is one connection that posts, with little CPU, because the load shares
+// the machine with the server.
 type caller struct {
 	conn net.Conn
 	in   *bufio.Reader
@@ -52,7 +52,7 @@ func dialCaller(ctx context.Context, base string) (*caller, error) {
 
 func (c *caller) close() { _ = c.conn.Close() }
 
-// post sends a body; another status than 2xx is an error.
+// post sends a body; a status other than 2xx is an error.
 func (c *caller) post(path string, header map[string]string, body []byte) error {
 	c.out.Reset()
 	fmt.Fprintf(&c.out, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", path, c.host, len(body))
@@ -84,8 +84,8 @@ func (c *caller) answer(path string) error {
 	return fmt.Errorf("POST %s: %s: %s %w", path, res.Status, bytes.TrimSpace(text), err)
 }
 
-// call has n callers take the numbers from 0 to n-1, with as many callers as
-// are wanted; due tells when each may go.
+// call runs numbers 0 to n-1 on that many callers; due returns when each number
+// may start.
 func (s *site) call(ctx context.Context, callers, n int, due func(i int) error, one func(c *caller, i int) error) error {
 	for len(s.callers) < callers {
 		c, err := dialCaller(ctx, s.target.URL)
@@ -95,7 +95,7 @@ func (s *site) call(ctx context.Context, callers, n int, due func(i int) error, 
 		s.callers = append(s.callers, c)
 	}
 	var next atomic.Int64
-	var turn sync.Mutex // numbers go out one by one, in order
+	var turn sync.Mutex // numbers are taken in order
 	g, ctx := errgroup.WithContext(ctx)
 	for _, c := range s.callers[:callers] {
 		g.Go(func() error {
@@ -137,9 +137,9 @@ type load struct {
 
 func (s *site) newLoad(window int) *load { return &load{site: s, shops: s.shops, window: window} }
 
-// deliveries is what the alerts that were sent make.
+// deliveries returns the number of deliveries due for the sent alerts.
 func (l *load) deliveries() int64 {
-	per, n := l.site.fleet.perShop(l.shops), l.sent.Load()
+	per, n := l.site.fleet.perShop(l.site.shop(0), l.shops), l.sent.Load()
 	turns, rest := n/int64(l.shops), n%int64(l.shops)
 	all, some := int64(0), int64(0)
 	for i, members := range per {
@@ -151,8 +151,8 @@ func (l *load) deliveries() int64 {
 	return turns*all + some
 }
 
-// atRate sends n alerts, so many a second, by the clock: a slow answer does
-// not slow the next one down.
+// atRate sends n alerts at a rate, by the clock: a slow answer does not delay the
+// next alert.
 func (l *load) atRate(ctx context.Context, n, rate int) error {
 	start := time.Now()
 	return l.send(ctx, min(maxCallers, n), n, func(i int) error {
@@ -160,7 +160,7 @@ func (l *load) atRate(ctx context.Context, n, rate int) error {
 	})
 }
 
-// flatOut sends n alerts as fast as they are answered and the consoles follow.
+// flatOut sends n alerts as fast as the server answers and the consoles follow.
 func (l *load) flatOut(ctx context.Context, n int) error {
 	f := l.site.fleet
 	before := f.received.Load()
@@ -178,6 +178,12 @@ func (l *load) flatOut(ctx context.Context, n int) error {
 	})
 }
 
+// flood sends n alerts as fast as the server answers, whether the consoles follow
+// or not.
+func (l *load) flood(ctx context.Context, n int) error {
+	return l.send(ctx, min(maxCallers, n), n, free)
+}
+
 func (l *load) send(ctx context.Context, callers, n int, due func(int) error) error {
 	s := l.site
 	header := map[string]string{"Content-Type": "application/json", "Authorization": "Bearer " + s.target.Service}
@@ -188,10 +194,10 @@ func (l *load) send(ctx context.Context, callers, n int, due func(int) error) er
 	from := s.fleet.number(n)
 	first := l.sent.Load()
 	if s.target.Verbatim {
-		callers = 1 // it keeps the order in which they come
+		callers = 1 // one caller keeps the order
 	}
 	return s.call(ctx, callers, n, due, func(c *caller, i int) error {
-		shop := firstShop + (first+int64(i))%int64(l.shops)
+		shop := s.shop((first + int64(i)) % int64(l.shops))
 		path, body := path, appendAlert(nil, shop, from+int64(i))
 		if s.target.Verbatim {
 			path += "?shop=" + strconv.FormatInt(shop, 10)
@@ -210,8 +216,8 @@ func (l *load) send(ctx context.Context, callers, n int, due func(int) error) er
 	})
 }
 
-// appendAlert is the body of an alert; with what the server adds it is some
-// 190 bytes on the wire, a new order's usual size.
+// appendAlert appends the body of an alert; with the server's fields it has some
+// 190 bytes on the wire, as a new order usually has.
 func appendAlert(b []byte, shop, order int64) []byte {
 	b = append(b, `{"type":1,"shopId":`...)
 	b = strconv.AppendInt(b, shop, 10)
@@ -220,8 +226,8 @@ func appendAlert(b []byte, shop, order int64) []byte {
 	return append(b, `,"content":"您有新的外卖订单，请及时处理"}`...)
 }
 
-// numbered is an alert as its shop's consoles are to get it. One caller needs no
-// lock.
+// numbered returns an alert as its shop's consoles should receive it. One caller
+// needs no lock.
 func (s *site) numbered(shop, order int64) []byte {
 	if s.seqs == nil {
 		s.seqs = map[int64]int64{}
@@ -238,7 +244,7 @@ func pathOf(base, rest string) (string, error) {
 	return u.Path + rest, nil
 }
 
-// order makes n orders, spread over the shops, and signs a callback for each.
+// order creates n orders, spread over the shops, and signs a callback for each.
 func (s *site) order(ctx context.Context, n int) ([]Payment, error) {
 	payments, err := s.target.Payments(n)
 	if err != nil {
@@ -251,7 +257,7 @@ func (s *site) order(ctx context.Context, n int) ([]Payment, error) {
 	header := map[string]string{"Content-Type": "application/json", "Authorization": "Bearer " + s.target.Service}
 	err = s.call(ctx, maxCallers, n, free, func(c *caller, i int) error {
 		p := payments[i]
-		body := fmt.Appendf(nil, `{"number":%q,"shopId":%d,"userId":1,"amount":%d}`, p.Number, firstShop+int64(i%max(s.shops, 1)), p.Fen)
+		body := fmt.Appendf(nil, `{"number":%q,"shopId":%d,"userId":1,"amount":%d}`, p.Number, s.shop(int64(i%max(s.shops, 1))), p.Fen)
 		return c.post(path, header, body)
 	})
 	return payments, err
@@ -259,8 +265,8 @@ func (s *site) order(ctx context.Context, n int) ([]Payment, error) {
 
 func free(int) error { return nil }
 
-// send sends callbacks, so many a second or as fast as they are answered, and
-// returns how long each took.
+// send sends callbacks, at a rate or as fast as they are answered, and returns how
+// long each took.
 func (s *site) send(ctx context.Context, payments []Payment, rate int) ([]time.Duration, error) {
 	took := make([]time.Duration, len(payments))
 	start := time.Now()

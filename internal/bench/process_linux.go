@@ -9,8 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processCPU is what a process has used of the CPU, its own and the kernel's
-// for it; 0 for pid 0.
+// processCPU returns a process's CPU time, in user and kernel mode; 0 for pid 0.
 func processCPU(pid int) (time.Duration, error) {
 	if pid == 0 {
 		return 0, nil
@@ -26,7 +25,7 @@ func processCPU(pid int) (time.Duration, error) {
 	return time.Duration(s.CPUTime() * float64(time.Second)), nil
 }
 
-// ownCPU is processCPU of this one.
+// ownCPU returns the CPU time that this process has used.
 func ownCPU() time.Duration {
 	var u unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
@@ -35,9 +34,22 @@ func ownCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// settledMemory is a process's resident memory in bytes, once it has not moved
-// by more than a hundredth for three seconds: a server gives back what a burst
-// of connections took.
+// residentMemory returns a process's resident memory in bytes; 0 for pid 0.
+func residentMemory(pid int) (int, error) {
+	if pid == 0 {
+		return 0, nil
+	}
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return 0, err
+	}
+	s, err := p.Stat()
+	return s.ResidentMemory(), err
+}
+
+// settledMemory returns a process's resident memory in bytes, once it has not
+// moved by more than a hundredth for three seconds: a server first frees the
+// memory of a burst of connections.
 func settledMemory(ctx context.Context, pid int) (int, error) {
 	if pid == 0 {
 		return 0, nil

@@ -10,21 +10,20 @@ import (
 	"time"
 )
 
-// firstShop keeps the load away from shops that there are: nobody counts so
-// high by hand.
+// firstShop keeps the load away from existing shops: nobody uses such high ids.
 const firstShop = 900_000_001
 
-// underWay is how many alerts may be on their way where a scenario goes as
-// fast as it can: the shops' systems do not wait for the consoles, but what
-// they send in a second is bounded.
+// underWay is how many alerts may be under way where a scenario runs at full
+// speed: the shops' systems do not wait for the consoles, but their rate is
+// bounded.
 const underWay = 64
 
 // scenario is one kind of load.
 type scenario struct {
 	name, help string
-	floor      bool // the floor can take it too
+	floor      bool // the floor supports it
 	once       bool // it does not depend on the transport
-	peer       bool // a server that only passes on can take it too
+	peer       bool // a server that only forwards supports it
 	run        func(ctx context.Context, s *site) error
 }
 
@@ -43,6 +42,9 @@ var scenarios = []scenario{
 	{"others", "100 consoles of one shop, beside 100 and then 10000 of others: CPU per delivery", false, false, false, others},
 	{"storm", "3000 consoles cut at once, all come back and catch up", false, false, false, storm},
 	{"resume", "1000 consoles, 150 alerts, all cut for a second in the middle", false, false, false, resume},
+	{"flood", "1000 consoles of one shop, publishers that wait for their answer only: 3000 alerts, then 20000", true, false, false, flood},
+	{"absent", "500 consoles of one shop, away for 1000 alerts and then for 10000, all back at once; other shops' latency meanwhile", false, false, false, absent},
+	{"restart", "15000 consoles in 1000 shops, back at once after a restart, 100 alerts behind", false, false, false, restart},
 	{"callbacks", "signed payment callbacks: as fast as it goes against the bare writer, and 200 a second beside 5000 consoles", false, true, false, callbacks},
 }
 
@@ -58,8 +60,8 @@ func fanout(ctx context.Context, s *site) error {
 	return s.settle(ctx, n)
 }
 
-// steady sends alerts at a rate, waits until they have come and reports what
-// that cost and how long they took.
+// steady sends alerts at a rate, waits until they have arrived and reports their
+// cost and latency.
 func (s *site) steady(ctx context.Context, rate int, d time.Duration) (deliveries int64, err error) {
 	if err := s.warmUp(ctx); err != nil {
 		return 0, err
@@ -79,9 +81,9 @@ func (s *site) steady(ctx context.Context, rate int, d time.Duration) (deliverie
 	n := load.deliveries()
 	s.report("server_cpu_per_delivery", "µs", micros(c.server)/float64(n))
 	s.report("client_cpu_per_delivery", "µs", micros(c.client)/float64(n))
-	// From when the order system sends: the commit, and whatever the disk was up
-	// to, are in it, and in the answer. From the first console to each is what
-	// the server and the network add.
+	// The latency since the order system's request includes the commit, the disk and
+	// the answer. The latency since the first console shows what the server and the
+	// network add.
 	p50, behind50 := s.fleet.latencyAt(0.50)
 	p99, behind99 := s.fleet.latencyAt(0.99)
 	s.report("latency_p50", "ms", millis(p50))
@@ -92,8 +94,8 @@ func (s *site) steady(ctx context.Context, rate int, d time.Duration) (deliverie
 	return before + n, nil
 }
 
-// warmUp sends a few alerts that are not counted: pages are touched, tables
-// grown, statements prepared.
+// warmUp sends a few uncounted alerts, so that memory, tables and statements are
+// ready.
 func (s *site) warmUp(ctx context.Context) error {
 	load := s.newLoad(1)
 	if err := load.flatOut(ctx, max(20, 2*s.shops)); err != nil {
@@ -112,7 +114,7 @@ func flat(ctx context.Context, s *site) error {
 	if err := s.connect(ctx, consoles, sized(s.Shops, 1)); err != nil {
 		return err
 	}
-	// Some 2 million deliveries: seconds, whatever the number of consoles.
+	// Some 2 million deliveries: seconds, for any number of consoles.
 	alerts := sized(int(s.Duration.Seconds()*200_000)/consoles, max(200, 2_000_000/consoles))
 	return s.flatOut(ctx, alerts, "server_cpu_per_delivery", "deliveries_per_second")
 }
@@ -126,7 +128,7 @@ func shops(ctx context.Context, s *site) error {
 	return s.flatOut(ctx, alerts, "server_cpu_per_1000_alerts", "alerts_per_second")
 }
 
-// flatOut sends alerts as fast as they are taken and reports the two figures.
+// flatOut sends alerts as fast as they are accepted and reports the two figures.
 func (s *site) flatOut(ctx context.Context, alerts int, names ...string) error {
 	if err := s.warmUp(ctx); err != nil {
 		return err
@@ -160,7 +162,7 @@ func (s *site) flatOut(ctx context.Context, alerts int, names ...string) error {
 }
 
 func idle(ctx context.Context, s *site) error {
-	// The first connections build what all share.
+	// The first connections allocate what all share.
 	if err := s.connect(ctx, 100, 100); err != nil {
 		return err
 	}
@@ -181,9 +183,9 @@ func idle(ctx context.Context, s *site) error {
 	return nil
 }
 
-// others measures what one shop's alerts cost beside few and beside many
-// consoles of other shops. What these cost by themselves, their heartbeats, is
-// measured first and taken off.
+// others measures the cost of one shop's alerts beside few and beside many
+// consoles of other shops. The cost of these consoles alone, their heartbeats, is
+// measured first and subtracted.
 func others(ctx context.Context, s *site) error {
 	many := sized(s.Consoles, 10_000)
 	few := max(1, min(100, many/2))
@@ -212,7 +214,7 @@ func others(ctx context.Context, s *site) error {
 	return s.settle(ctx, s.fleet.received.Load())
 }
 
-// ownCost is the CPU per delivery to the first shop, less what passes when
+// ownCost returns the CPU per delivery to the first shop, less the CPU used when
 // nothing is sent.
 func (s *site) ownCost(ctx context.Context, rate int, d time.Duration) (float64, error) {
 	quiet, err := s.during(func() error { return pause(ctx, d) })
@@ -242,7 +244,7 @@ func storm(ctx context.Context, s *site) error {
 	}
 	s.fleet.cut()
 	load := s.newLoad(1)
-	load.blind = true // nobody hears it now
+	load.blind = true // no console is connected now
 	if err := load.flatOut(ctx, s.shops); err != nil {
 		return err
 	}
@@ -297,8 +299,8 @@ func resume(ctx context.Context, s *site) error {
 	return s.settle(ctx, before+int64(alerts*n))
 }
 
-// callbacks pays orders that were made before the clock starts, by callbacks
-// that were signed before it.
+// callbacks pays orders with callbacks; the orders were created and the callbacks
+// signed before the clock starts.
 func callbacks(ctx context.Context, s *site) error {
 	if s.target.Payments == nil {
 		return errors.New("the server takes no simulated payments (see pay.trial)")
@@ -327,8 +329,8 @@ func callbacks(ctx context.Context, s *site) error {
 	return s.callbacksBesideConsoles(ctx)
 }
 
-// callbacksBesideConsoles pays at the shops of many consoles that listen, which
-// is what a platform's evening looks like.
+// callbacksBesideConsoles pays at the shops of many listening consoles, like a
+// platform's evening.
 func (s *site) callbacksBesideConsoles(ctx context.Context) error {
 	n := sized(s.Consoles, 5000)
 	if err := s.connect(ctx, n, sized(s.Shops, n/4+1)); err != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// site is a target with the consoles and callers that were sent to it.
+// site is a target with its consoles and callers.
 type site struct {
 	*round
 	target  Target
@@ -16,9 +16,10 @@ type site struct {
 	callers []*caller
 	figures []Figure
 	faults  int
-	seqs    map[int64]int64 // of a target that numbers nothing
+	seqs    map[int64]int64 // for a target without numbers
 
 	consoles, shops int
+	away            int64 // offset of its shops from firstShop
 }
 
 func (s *site) close() {
@@ -30,7 +31,7 @@ func (s *site) close() {
 	}
 }
 
-// sized is what the user asked for, else the scenario's own.
+// sized returns the requested size, or the scenario's default.
 func sized[T ~int | ~int64](asked, own T) T {
 	if asked > 0 {
 		return asked
@@ -38,8 +39,8 @@ func sized[T ~int | ~int64](asked, own T) T {
 	return own
 }
 
-// connect brings n consoles up, spread over the shops from firstShop on, and
-// waits until each was told where it stands.
+// connect connects n consoles, spread over the shops from firstShop on, and waits
+// until each knows its position.
 func (s *site) connect(ctx context.Context, n, shops int) error {
 	if s.fleet == nil {
 		f, err := newFleet(s.target, s.transport)
@@ -48,26 +49,29 @@ func (s *site) connect(ctx context.Context, n, shops int) error {
 		}
 		s.fleet = f
 	}
-	shops = min(shops, n) // a shop without a console hears nothing
+	shops = min(shops, n) // every shop needs a console
 	s.consoles, s.shops = s.consoles+n, max(s.shops, shops)
-	return s.fleet.connect(ctx, n, func(i int) int64 { return firstShop + int64(i%shops) })
+	return s.fleet.connect(ctx, n, func(i int) int64 { return s.shop(int64(i % shops)) })
 }
 
-// report notes a figure of this site.
+// shop returns the site's i-th shop.
+func (s *site) shop(i int64) int64 { return firstShop + s.away + i }
+
+// report records a figure of this site.
 func (s *site) report(name, unit string, value float64) {
 	s.figures = append(s.figures, Figure{
 		Run: s.number, Scenario: s.scenario.name, Transport: s.transport, Consoles: s.consoles, Shops: s.shops, Name: name, Unit: unit, Value: value,
 	})
 }
 
-// against notes a figure with a baseline that is not the floor.
+// against records a figure with a baseline other than the floor.
 func (s *site) against(name, unit string, value, baseline float64) {
 	s.report(name, unit, value)
 	s.figures[len(s.figures)-1].Ratio = value / baseline
 }
 
-// settle waits until every console has every alert that was sent to its shop,
-// and notes what was wrong with what came.
+// settle waits until every console has every alert of its shop, and records the
+// faults.
 func (s *site) settle(ctx context.Context, deliveries int64) error {
 	err := s.fleet.await(ctx, "the last alert", func() bool { return s.fleet.received.Load() >= deliveries })
 	lost, doubled, reordered, cut := s.fleet.faultsOf(deliveries)
@@ -81,12 +85,12 @@ func (s *site) settle(ctx context.Context, deliveries int64) error {
 	return err
 }
 
-// cost is what a stretch of time took of the two processes.
+// cost is the resources that the two processes used in a time span.
 type cost struct {
 	wall, server, client time.Duration
 }
 
-// during runs work and measures.
+// during runs work and measures its cost.
 func (s *site) during(work func() error) (c cost, err error) {
 	before, err := processCPU(s.target.PID)
 	if err != nil {

@@ -5,13 +5,16 @@ package client
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,28 +42,86 @@ const (
 	// silence is how long nothing may come: two heartbeats and a half.
 	silence = 40 * time.Second
 	maxLine = 1 << 20
+	// maxAfter bounds what a server may ask for.
+	maxAfter = 5 * time.Minute
 )
+
+var errStopping = errors.New("the server is stopping")
 
 // Refused is an answer that coming again does not change.
 type Refused struct {
-	Status int
-	Body   string
+	Address string // without the query
+	Status  int    // 0: the server ended the stream for good
+	Reason  string
 }
 
 func (r *Refused) Error() string {
-	return fmt.Sprintf("the server answers %d: %s", r.Status, strings.TrimSpace(r.Body))
+	if r.Status == 0 {
+		return fmt.Sprintf("%s ended the stream for good: %s", r.Address, r.Reason)
+	}
+	return fmt.Sprintf("%s answers %d %s: %s", r.Address, r.Status, http.StatusText(r.Status), r.Reason)
+}
+
+// later is an answer after which coming again may help.
+type later struct {
+	status int
+	reason string
+	after  time.Duration // 0: the server does not say
+}
+
+func (l *later) Error() string {
+	return fmt.Sprintf("the server answers %d %s: %s", l.status, http.StatusText(l.status), l.reason)
+}
+
+// refusal reads an answer that is no stream.
+func refusal(address string, res *http.Response, body []byte) error {
+	reason := reasonOf(res, body)
+	switch s := res.StatusCode; {
+	case s == http.StatusTooManyRequests, s == http.StatusRequestTimeout, s == http.StatusTooEarly,
+		s/100 == 5 && s != http.StatusNotImplemented && s != http.StatusHTTPVersionNotSupported:
+		wait, _ := strconv.Atoi(res.Header.Get("Retry-After")) // a date, or none: our own back-off
+		return &later{status: s, reason: reason, after: min(time.Duration(max(wait, 0))*time.Second, maxAfter)}
+	default:
+		return &Refused{Address: address, Status: s, Reason: reason}
+	}
+}
+
+// reasonOf returns a problem's detail, else a line that says what came instead.
+func reasonOf(res *http.Response, body []byte) string {
+	var p struct {
+		Detail string `json:"detail"`
+	}
+	if json.Unmarshal(body, &p) == nil && p.Detail != "" {
+		if res.StatusCode == http.StatusNotFound { // doorbell's own, under another path
+			return fmt.Sprintf("%q Its path is server.base_path; --url names another address", p.Detail)
+		}
+		return fmt.Sprintf("%q", p.Detail)
+	}
+	if to := res.Header.Get("Location"); to != "" {
+		return fmt.Sprintf("it sends to %q; name that address with --url", to)
+	}
+	if kind := res.Header.Get("Content-Type"); kind != "" {
+		return fmt.Sprintf("%q, which is no answer of doorbell's; is it the right address, and the path its server.base_path?", kind)
+	}
+	return "no reason given"
 }
 
 // follower is one Follow.
 type follower struct {
 	Options
 	cursor doorbell.Cursor
-	known  bool // the cursor was told by the server
-	wait   time.Duration
+	known  bool          // the cursor was told by the server
+	wait   time.Duration // the longest that is waited before the next try
+	asked  time.Duration // what the server asked for in its bye; 0: nothing
+	ended  error         // why the server ends the stream for good; nil: it does not
 }
 
+// steady is how long a connection must have stood to count as one that works:
+// a server that says hello and cuts must not be dialled anew at once for ever.
+const steady = 30 * time.Second
+
 // Follow runs until ctx ends or the server refuses for good. It reconnects
-// with full jitter and resumes where it was.
+// with jitter, each time later, and resumes where it was.
 func Follow(ctx context.Context, o Options) error {
 	f := &follower{Options: o, wait: firstWait}
 	once := map[string]func(context.Context) error{"ws": f.webSocket, "sse": f.events, "poll": f.poll}[o.Transport]
@@ -68,26 +129,64 @@ func Follow(ctx context.Context, o Options) error {
 		return fmt.Errorf("transport %q is none of ws, sse, poll", o.Transport)
 	}
 	for {
+		began := time.Now()
+		f.asked = 0
 		err := once(ctx)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // asked to end
 		}
-		if r, ok := errors.AsType[*Refused](err); ok && r.Status/100 == 4 && r.Status != http.StatusTooManyRequests {
-			return r
+		if err = f.final(err); err != nil {
+			if _, ok := errors.AsType[*Refused](err); ok {
+				return err
+			}
 		}
+		pause := f.pause(err, time.Since(began))
 		if err != nil {
-			o.Event("offline", []byte(err.Error()))
+			o.Event("offline", fmt.Appendf(nil, "%v; again in %v", err, pause.Round(100*time.Millisecond)))
 		}
 		select {
-		case <-time.After(rand.N(f.wait)):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return nil
 		}
-		f.wait = min(2*f.wait, maxWait)
 	}
 }
 
-// query is the stream's, from where we are.
+// final turns an end that coming again does not change into a Refused: a bad
+// certificate, a session that ended, a shop that is not ours.
+func (f *follower) final(err error) error {
+	if f.ended != nil {
+		return f.ended
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return &Refused{Address: f.URL, Reason: e.Error()}
+	}
+	if e, ok := errors.AsType[*websocket.CloseError](err); ok && e.Code >= 4400 && e.Code < 4500 {
+		return &Refused{Address: f.URL, Reason: fmt.Sprintf("close code %d %q", e.Code, e.Text)}
+	}
+	return err
+}
+
+// pause returns how long to wait before the next try.
+func (f *follower) pause(err error, stood time.Duration) time.Duration {
+	if err == nil { // a poll that was answered: the next one at once
+		f.wait = firstWait
+		return 0
+	}
+	if stood >= steady {
+		f.wait = firstWait
+	}
+	// At least half of it: nobody comes again at once.
+	pause := f.wait/2 + rand.N(f.wait/2)
+	f.wait = min(2*f.wait, maxWait)
+	asked := f.asked
+	if l, ok := errors.AsType[*later](err); ok {
+		asked = max(asked, l.after)
+	}
+	return max(pause, asked)
+}
+
+// query returns the stream's query, from the last cursor.
 func (f *follower) query() string {
 	q := url.Values{}
 	if f.Shops != "" {
@@ -102,7 +201,7 @@ func (f *follower) query() string {
 	return "?" + q.Encode()
 }
 
-func (f *follower) request(ctx context.Context, path string) (*http.Response, error) {
+func (f *follower) request(ctx context.Context, path, wants string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.URL+path+f.query(), nil)
 	if err != nil {
 		return nil, err
@@ -112,10 +211,11 @@ func (f *follower) request(ctx context.Context, path string) (*http.Response, er
 	if err != nil {
 		return nil, err
 	}
-	if res.StatusCode != http.StatusOK {
-		defer res.Body.Close() //nolint:errcheck // read
-		text, err := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-		return nil, errors.Join(&Refused{Status: res.StatusCode, Body: string(text)}, err)
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")) // none is the wrong one
+	if res.StatusCode != http.StatusOK || kind != wants {
+		defer res.Body.Close()                                 //nolint:errcheck // read
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10)) // the status has to do
+		return nil, refusal(f.URL+path, res, text)
 	}
 	return res, nil
 }
@@ -130,7 +230,6 @@ func (f *follower) take(data []byte) {
 		return
 	}
 	f.cursor.Seqs[a.Shop] = a.Seq
-	f.wait = firstWait
 	f.Alert(data)
 }
 
@@ -147,10 +246,29 @@ func (f *follower) note(name string, data []byte) error {
 		if err != nil {
 			return err
 		}
-		f.cursor, f.known, f.wait = c, true, firstWait
+		f.cursor, f.known = c, true
+	}
+	if name == "bye" {
+		f.bye(data)
 	}
 	f.Event(name, data)
 	return nil
+}
+
+// bye notes when the server asks to be dialled again; after one for the token's
+// sake it would be in vain.
+func (f *follower) bye(data []byte) {
+	var e struct {
+		Reason  string `json:"reason"`
+		RetryMS int64  `json:"retryMs"`
+	}
+	if json.Unmarshal(data, &e) != nil {
+		return
+	}
+	if e.Reason == "auth" {
+		f.ended = &Refused{Address: f.URL, Reason: "the token ended, or was revoked"}
+	}
+	f.asked = min(time.Duration(max(e.RetryMS, 0))*time.Millisecond, maxAfter)
 }
 
 func (f *follower) webSocket(ctx context.Context) error {
@@ -159,11 +277,11 @@ func (f *follower) webSocket(ctx context.Context) error {
 	c, res, err := d.DialContext( //nolint:bodyclose // the dialer has closed it
 		ctx, u, http.Header{"Authorization": {"Bearer " + f.Token}})
 	if err != nil {
-		if res != nil && res.StatusCode/100 == 4 {
-			text, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10)) // the status says it
-			return &Refused{Status: res.StatusCode, Body: string(text)}
+		if res == nil {
+			return err
 		}
-		return err
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10)) // the status has to do
+		return refusal(f.URL+"ws", res, text)
 	}
 	defer c.Close() //nolint:errcheck // over
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
@@ -202,7 +320,7 @@ func (f *follower) events(ctx context.Context) error {
 	defer cancel()
 	quiet := time.AfterFunc(silence, cancel)
 	defer quiet.Stop()
-	res, err := f.request(ctx, "events")
+	res, err := f.request(ctx, "events", "text/event-stream")
 	if err != nil {
 		return err
 	}
@@ -223,16 +341,20 @@ func (f *follower) events(ctx context.Context) error {
 			data = nil
 		}
 	}
-	if err := lines.Err(); err != nil {
+	switch err := lines.Err(); {
+	case err == nil:
+		return errors.New("the stream ended")
+	case ctx.Err() != nil: // if it was our caller, nobody reads this
+		return fmt.Errorf("no data for %v", silence)
+	default:
 		return err
 	}
-	return io.ErrUnexpectedEOF
 }
 
 func (f *follower) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
-	res, err := f.request(ctx, "poll")
+	res, err := f.request(ctx, "poll", "application/json")
 	if err != nil {
 		return err
 	}
@@ -261,6 +383,9 @@ func (f *follower) poll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.cursor, f.known, f.wait = c, true, time.Millisecond // the next one at once
+	f.cursor, f.known = c, true
+	if f.asked > 0 { // it said bye
+		return errStopping
+	}
 	return nil
 }

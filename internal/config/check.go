@@ -12,35 +12,48 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // time.zone works on machines without a zone database
+
+	"doorbell/internal/hours"
 )
 
-// check returns every fault, each beginning with its key.
-func (c Config) check() (faults []error) {
+// check returns every fault, each beginning with its key; where the value came
+// from a variable, that is named too.
+func (c Config) check(fromEnv map[string]bool) (faults []error) {
 	bad := func(key, format string, args ...any) {
-		faults = append(faults, fmt.Errorf(key+": "+format, args...))
+		where := ""
+		whole, _, _ := strings.Cut(key, "[")
+		if name := EnvName(whole); fromEnv[name] {
+			where = " (set by " + name + ")"
+		}
+		faults = append(faults, fmt.Errorf("%s: %s%s", key, fmt.Sprintf(format, args...), where))
 	}
 	c.checkServer(bad)
 	c.checkAuth(bad)
 	c.checkTimes(bad)
+	c.checkMetrics(bad)
+	c.checkLimits(bad)
 	c.checkShops(bad)
 	c.checkPay(bad)
 	c.checkWeChat(bad)
 	c.checkAlipay(bad)
+	c.checkAccounts(bad)
+	c.checkSecrets(bad)
 	c.checkHooks(bad)
-	if c.Bus.URL != "" {
-		bad("bus.url", "a bus is not supported yet; leave it empty")
-	}
-	if !strings.HasPrefix(c.Database.URL, "sqlite://") || len(c.Database.URL) == len("sqlite://") {
-		bad("database.url", "want sqlite://FILE")
+	c.checkEscalation(bad)
+	switch scheme, rest, _ := strings.Cut(c.Database.URL, "://"); scheme {
+	case "sqlite", "postgres", "postgresql", "mysql":
+		if rest == "" {
+			bad("database.url", "names no database behind %s://", scheme)
+		}
+	default: // not printed: a password may stand in it
+		bad("database.url", "want sqlite://FILE, postgres://USER:PASSWORD@HOST/DATABASE or mysql://USER:PASSWORD@HOST/DATABASE")
 	}
 	if c.Console.Sounds != "" {
 		if info, err := os.Stat(c.Console.Sounds); err != nil || !info.IsDir() {
 			bad("console.sounds", "%q is not a folder", c.Console.Sounds)
 		}
 	}
-	if c.Sky.Open && !c.Loopback() && len(c.Auth.Origins) == 0 {
-		bad("sky.open", "admits anybody who reaches %s; bind server.addr to loopback, or name the pages that may connect in auth.origins", c.Server.Addr)
-	}
+	c.checkSky(bad)
 	return faults
 }
 
@@ -81,8 +94,11 @@ func (c Config) checkAuth(bad report) {
 			bad("auth.algorithm", "HS256 uses auth.secret; with auth.public_key or auth.jwks_url say RS256 or EdDSA")
 		}
 	case "RS256", "EdDSA":
-		if (c.Auth.PublicKey == "") == (c.Auth.JWKSURL == "") {
-			bad("auth.algorithm", "%s needs auth.public_key or auth.jwks_url, one of them", c.Auth.Algorithm)
+		if c.Auth.PublicKey == "" && c.Auth.JWKSURL == "" {
+			bad("auth.public_key", "is missing: %s needs it, or auth.jwks_url", c.Auth.Algorithm)
+		}
+		if c.Auth.PublicKey != "" && c.Auth.JWKSURL != "" {
+			bad("auth.jwks_url", "stands beside auth.public_key; leave one of them out")
 		}
 	default:
 		bad("auth.algorithm", "%q is none of HS256, RS256, EdDSA", c.Auth.Algorithm)
@@ -102,10 +118,12 @@ func (c Config) checkTimes(bad report) {
 	}{
 		{"stream.heartbeat", c.Stream.Heartbeat, time.Second, time.Minute},
 		{"stream.write_timeout", c.Stream.WriteTimeout, time.Second, time.Minute},
+		{"auth.session_limit", c.Auth.SessionLimit, time.Minute, 8760 * time.Hour},
 		// Idempotency keys live with their alerts, at least 7 days.
 		{"alerts.retention", c.Alerts.Retention, 168 * time.Hour, 87600 * time.Hour},
 		{"orders.retention", c.Orders.Retention, 24 * time.Hour, 87600 * time.Hour},
 		{"inbox.retention", c.Inbox.Retention, 48 * time.Hour, 87600 * time.Hour},
+		{"ledger.retention", c.Ledger.Retention, 720 * time.Hour, 262_800 * time.Hour},
 		{"alerts.unheard", c.Alerts.Unheard, 0, 24 * time.Hour},
 		{"pay.reconcile.after", c.Pay.Reconcile.After, 10 * time.Second, time.Hour},
 		{"pay.reconcile.until", c.Pay.Reconcile.Until, time.Hour, 168 * time.Hour},
@@ -116,11 +134,28 @@ func (c Config) checkTimes(bad report) {
 		}
 	}
 	if _, err := c.Location(); err != nil {
-		bad("time.zone", "%v", err)
+		bad("time.zone", "%v; want a name such as Asia/Shanghai, Europe/Berlin or UTC", err)
 	}
 	for _, s := range c.Reminder.Statuses {
 		if s < 2 || s > 5 {
 			bad("reminder.statuses", "%d is not a status of a paid order (2 to 5)", s)
+		}
+	}
+}
+
+func (c Config) checkLimits(bad report) {
+	const most = 1_000_000
+	for _, l := range []struct {
+		key string
+		n   int
+	}{
+		{"limits.connections_per_address", c.Limits.ConnectionsPerAddress},
+		{"limits.streams_per_token", c.Limits.StreamsPerToken},
+		{"limits.streams_per_shop", c.Limits.StreamsPerShop},
+		{"limits.polls_per_second", c.Limits.PollsPerSecond},
+	} {
+		if l.n < 0 || l.n > most {
+			bad(l.key, "%d is not from 0 (no bound) to %d", l.n, most)
 		}
 	}
 }
@@ -136,8 +171,11 @@ func (c Config) checkShops(bad report) {
 			bad(key+".id", "%d stands twice", s.ID)
 		}
 		seen[s.ID] = true
-		if _, err := time.LoadLocation(s.Timezone); err != nil {
-			bad(key+".timezone", "%v", err)
+		zone, err := time.LoadLocation(s.Timezone)
+		if err != nil {
+			bad(key+".timezone", "%v; want a name such as Asia/Shanghai, Europe/Berlin or UTC", err)
+		} else if _, err := hours.Parse(s.Hours, zone); err != nil {
+			bad(key+".hours", "%v", err)
 		}
 		if s.Language != "" && s.Language != "zh" && s.Language != "en" {
 			bad(key+".language", "%q is neither zh nor en", s.Language)
@@ -159,62 +197,58 @@ func (c Config) checkPay(bad report) {
 	}
 }
 
-func (c Config) checkWeChat(bad report) {
-	w := c.Pay.WeChat
-	if w.Forward != "" && !isHTTP(w.Forward) {
-		bad("pay.wechat.forward", "want http(s)://HOST/PATH")
-	}
-	if !w.Configured() {
+func (c Config) checkMetrics(bad report) {
+	addr := c.Metrics.Addr
+	if addr == "" {
 		return
 	}
-	if w.MchID == "" {
-		bad("pay.wechat.mchid", "is missing")
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		bad("metrics.addr", "want HOST:PORT, say 127.0.0.1:9090: %v", err)
 	}
-	if w.AppID == "" {
-		bad("pay.wechat.appid", "is missing")
-	}
-	if len(w.APIv3Key) != 32 {
-		bad("pay.wechat.api_v3_key", "has %d bytes, want 32", len(w.APIv3Key))
-	}
-	if len(w.Certificates)+len(w.KeyFiles()) == 0 {
-		bad("pay.wechat.certificates", "or pay.wechat.public_key is needed to verify callbacks")
-	}
-	if (w.PublicKey == "") != (w.PublicKeyID == "") {
-		bad("pay.wechat.public_key_id", "and pay.wechat.public_key go together")
-	}
-	for id, file := range w.KeyFiles() {
-		if (id != "" || w.PublicKey == "") && (!strings.HasPrefix(id, "PUB_KEY_ID_") || file == "") {
-			bad("pay.wechat.public_keys", "%q is not PUB_KEY_ID_…=FILE", id)
-		}
-	}
-	if (w.PrivateKey == "") != (w.Serial == "") {
-		bad("pay.wechat.serial", "and pay.wechat.private_key go together: the merchant certificate's number and its key's file")
-	}
-	if !isHTTP(w.APIURL) || strings.HasSuffix(w.APIURL, "/") {
-		bad("pay.wechat.api_url", "want https://HOST, say https://api2.mch.weixin.qq.com")
+	if addr == c.Server.Addr || addr == c.Pay.Addr {
+		bad("metrics.addr", "%s is taken by server.addr or pay.addr; give the figures a port of their own", addr)
 	}
 }
 
-func (c Config) checkAlipay(bad report) {
-	a := c.Pay.Alipay
-	if !a.Configured() {
-		return
+// checkSecrets holds the signing secrets of Stripe and of Standard Webhooks.
+func (c Config) checkSecrets(bad report) {
+	for i, s := range c.Pay.Stripe.Secrets {
+		// An API key or an endpoint's id would refuse every callback, at night.
+		if !strings.HasPrefix(string(s), "whsec_") || len(s) < 16 {
+			bad(fmt.Sprintf("pay.stripe.secrets[%d]", i), "want the endpoint's signing secret, whsec_…: neither an API key (sk_…) nor the endpoint's id (we_…)")
+		}
 	}
-	if a.AppID == "" {
-		bad("pay.alipay.app_id", "is missing")
+	for i, s := range c.Pay.Webhook.Secrets {
+		if !hookSecret(s) {
+			bad(fmt.Sprintf("pay.webhook.secrets[%d]", i), wantHookSecret)
+		}
 	}
-	if a.SellerID == "" {
-		bad("pay.alipay.seller_id", "is missing: the account that is paid, 2088…")
+}
+
+const wantHookSecret = "want base64 of 24 to 64 bytes, with whsec_ in front or without: openssl rand -base64 32" //nolint:gosec // a hint
+
+// hookSecret reports whether s is a secret of Standard Webhooks.
+func hookSecret(s Secret) bool {
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(string(s), "whsec_"))
+	return err == nil && len(raw) >= 24 && len(raw) <= 64
+}
+
+// callbackSecret names the key of the callback secret that s is too; empty when
+// it is none.
+func (c Config) callbackSecret(s Secret) string {
+	bare := func(s Secret) string { return strings.TrimRight(strings.TrimPrefix(string(s), "whsec_"), "=") }
+	callbacks := map[string][]Secret{"pay.webhook.secrets": c.Pay.Webhook.Secrets, "pay.stripe.secrets": c.Pay.Stripe.Secrets}
+	for i, a := range c.Pay.Stripe.Accounts {
+		callbacks[fmt.Sprintf("pay.stripe.accounts[%d].secrets", i)] = a.Secrets
 	}
-	if len(a.PublicKeys)+len(a.Certificates) == 0 {
-		bad("pay.alipay.public_keys", "or pay.alipay.certificates are needed to verify callbacks: Alipay's, not yours")
+	for key, secrets := range callbacks {
+		for _, known := range secrets {
+			if s != "" && bare(known) == bare(s) {
+				return key
+			}
+		}
 	}
-	if (a.AppCertificate == "") != (a.RootCertificate == "") {
-		bad("pay.alipay.root_certificate", "and pay.alipay.app_certificate go together")
-	}
-	if !isHTTP(a.APIURL) {
-		bad("pay.alipay.api_url", "want https://HOST/gateway.do")
-	}
+	return ""
 }
 
 // hookName is what a hook is called in the database and on the command line.
@@ -234,9 +268,11 @@ func (c Config) checkHooks(bad report) {
 		if !isHTTP(h.URL) {
 			bad(key+".url", "want http(s)://HOST/PATH")
 		}
-		raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(string(h.Secret), "whsec_"))
-		if err != nil || len(raw) < 24 || len(raw) > 64 {
-			bad(key+".secret", "want base64 of 24 to 64 bytes, whsec_ in front or not: openssl rand -base64 32")
+		if !hookSecret(h.Secret) {
+			bad(key+".secret", wantHookSecret)
+		}
+		if where := c.callbackSecret(h.Secret); where != "" {
+			bad(key+".secret", "is in %s too: whoever is told of events could sign payments; draw another one", where)
 		}
 		for _, e := range h.Events {
 			if !slices.Contains(HookEvents, e) {
@@ -247,7 +283,7 @@ func (c Config) checkHooks(bad report) {
 }
 
 // HookEvents are what an address can be told.
-var HookEvents = []string{"alert.created", "order.paid", "order.refunded", "order.accepted", "order.unheard", "payment.anomaly"}
+var HookEvents = []string{"alert.created", "order.paid", "order.refunded", "order.refunded_in_part", "order.accepted", "order.unheard", "payment.anomaly", "shop.unattended", "shop.attended", "page.lost", "alert.escalated"}
 
 func isHTTP(text string) bool {
 	u, err := url.Parse(text)
@@ -279,7 +315,7 @@ func (c Config) OnTrial() bool {
 	return c.Pay.Trial || !reachable && len(c.Server.TrustedProxies) == 0
 }
 
-// Location is time.zone, or the machine's.
+// Location returns time.zone, or the machine's.
 func (c Config) Location() (*time.Location, error) {
 	if c.Time.Zone == "" {
 		return time.Local, nil

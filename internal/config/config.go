@@ -2,31 +2,36 @@
 package config
 
 import (
-	"strings"
 	"time"
 )
 
 // Config is every key. A field's path in yaml tags is its name in messages,
 // and, in capitals with underscores behind DOORBELL_, in the environment.
 type Config struct {
-	Server   Server   `yaml:"server"`
-	Data     Data     `yaml:"data"`
-	Database Database `yaml:"database"`
-	Bus      Bus      `yaml:"bus"`
-	Auth     Auth     `yaml:"auth"`
-	Stream   Stream   `yaml:"stream"`
-	Alerts   Alerts   `yaml:"alerts"`
-	Orders   Keep     `yaml:"orders"`
-	Inbox    Keep     `yaml:"inbox"`
-	Shops    []Shop   `yaml:"shops"`
-	Reminder Reminder `yaml:"reminder"`
-	Time     Time     `yaml:"time"`
-	Console  Console  `yaml:"console"`
-	Log      Log      `yaml:"log"`
-	Pay      Pay      `yaml:"pay"`
-	Webhooks []Hook   `yaml:"webhooks"`
-	Sky      Sky      `yaml:"sky"`
-	Announce Announce `yaml:"announce"`
+	Server   Server    `yaml:"server"`
+	Data     Data      `yaml:"data"`
+	Database Database  `yaml:"database"`
+	Bus      Bus       `yaml:"bus"`
+	Auth     Auth      `yaml:"auth"`
+	Stream   Stream    `yaml:"stream"`
+	Limits   Limits    `yaml:"limits"`
+	Alerts   Alerts    `yaml:"alerts"`
+	Orders   Keep      `yaml:"orders"`
+	Inbox    Keep      `yaml:"inbox"`
+	Ledger   Keep      `yaml:"ledger"`
+	Shops    []Shop    `yaml:"shops"`
+	Reminder Reminder  `yaml:"reminder"`
+	Time     Time      `yaml:"time"`
+	Console  Console   `yaml:"console"`
+	Log      Log       `yaml:"log"`
+	Pay      Pay       `yaml:"pay"`
+	Webhooks []Hook    `yaml:"webhooks"`
+	Sky      Sky       `yaml:"sky"`
+	Announce Announce  `yaml:"announce"`
+	Channels []Channel `yaml:"channels"`
+	// Escalation is the ladder of each shop, by its id; default is all others'.
+	Escalation map[string][]Rung `yaml:"escalation"`
+	Metrics    Metrics           `yaml:"metrics"`
 }
 
 // Server is where and how to listen.
@@ -47,9 +52,9 @@ type Database struct {
 	URL string `yaml:"url"`
 }
 
-// Bus joins several nodes; empty is this node alone.
+// Bus joins several nodes; empty is this node alone. The URL may hold a password.
 type Bus struct {
-	URL string `yaml:"url"`
+	URL Secret `yaml:"url"`
 }
 
 // Secret is text that no log shows.
@@ -69,13 +74,26 @@ type Auth struct {
 	Algorithm string   `yaml:"algorithm"`
 	PublicKey string   `yaml:"public_key"`
 	JWKSURL   string   `yaml:"jwks_url"`
+	Audience  string   `yaml:"audience"`
+	Issuer    string   `yaml:"issuer"`
 	Origins   []string `yaml:"origins"`
+
+	// SessionLimit is how long a browser stays signed in at most.
+	SessionLimit time.Duration `yaml:"session_limit"`
 }
 
 // Stream is how streams are kept alive.
 type Stream struct {
 	Heartbeat    time.Duration `yaml:"heartbeat"`
 	WriteTimeout time.Duration `yaml:"write_timeout"`
+}
+
+// Limits bound what one client can take of the server; 0 is no bound.
+type Limits struct {
+	ConnectionsPerAddress int `yaml:"connections_per_address"`
+	StreamsPerToken       int `yaml:"streams_per_token"`
+	StreamsPerShop        int `yaml:"streams_per_shop"`
+	PollsPerSecond        int `yaml:"polls_per_second"` // of one token, with wait=0
 }
 
 // Alerts is how long alerts are kept and what they say.
@@ -113,6 +131,8 @@ type Shop struct {
 	Name     string `yaml:"name"`
 	Timezone string `yaml:"timezone"`
 	Language string `yaml:"language"`
+	// Hours are its business hours, as package hours reads them.
+	Hours []string `yaml:"hours"`
 }
 
 // Reminder is when a customer may ring.
@@ -156,13 +176,13 @@ type Pay struct {
 	Reconcile Reconcile `yaml:"reconcile"`
 	WeChat    WeChat    `yaml:"wechat"`
 	Alipay    Alipay    `yaml:"alipay"`
-	Stripe    Secrets   `yaml:"stripe"`
+	Stripe    Stripe    `yaml:"stripe"`
 	Webhook   Secrets   `yaml:"webhook"`
 }
 
 // Configured reports whether any provider is.
 func (p Pay) Configured() bool {
-	return p.WeChat.Configured() || p.Alipay.Configured() || len(p.Stripe.Secrets) > 0 || len(p.Webhook.Secrets) > 0
+	return p.WeChat.Configured() || p.Alipay.Configured() || p.Stripe.Configured() || len(p.Webhook.Secrets) > 0
 }
 
 // Reconcile is which unpaid orders providers are asked for, by their age.
@@ -177,70 +197,13 @@ type Secrets struct {
 	CheckAmount bool     `yaml:"check_amount"`
 }
 
-// Plain are the secrets as they are.
+// Plain returns the secrets as they are.
 func (s Secrets) Plain() []string {
 	out := make([]string, len(s.Secrets))
 	for i, secret := range s.Secrets {
 		out[i] = string(secret)
 	}
 	return out
-}
-
-// WeChat is a merchant's account with WeChat Pay APIv3.
-type WeChat struct {
-	MchID        string   `yaml:"mchid"`
-	AppID        string   `yaml:"appid"`
-	APIv3Key     Secret   `yaml:"api_v3_key"`
-	Certificates []string `yaml:"certificates"`
-	PublicKey    string   `yaml:"public_key"`
-	PublicKeyID  string   `yaml:"public_key_id"`
-	PublicKeys   []string `yaml:"public_keys"` // further ones, PUB_KEY_ID_…=FILE
-	PrivateKey   string   `yaml:"private_key"`
-	Serial       string   `yaml:"serial"`
-	APIURL       string   `yaml:"api_url"`
-	Forward      string   `yaml:"forward"`
-	CheckAmount  bool     `yaml:"check_amount"`
-}
-
-// Configured reports whether any key of the account is set.
-func (w WeChat) Configured() bool {
-	return w.MchID != "" || w.AppID != "" || w.APIv3Key != "" || len(w.Certificates) > 0 || len(w.KeyFiles()) > 0 || w.PublicKeyID != "" || w.PrivateKey != "" || w.Serial != ""
-}
-
-// KeyFiles are the public keys' files, by PUB_KEY_ID_….
-func (w WeChat) KeyFiles() map[string]string {
-	files := map[string]string{}
-	if w.PublicKey != "" {
-		files[w.PublicKeyID] = w.PublicKey
-	}
-	for _, entry := range w.PublicKeys {
-		id, file, _ := strings.Cut(entry, "=")
-		files[id] = file
-	}
-	return files
-}
-
-// Alipay is a seller's account with Alipay.
-type Alipay struct {
-	AppID           string   `yaml:"app_id"`
-	SellerID        string   `yaml:"seller_id"`
-	PublicKeys      []string `yaml:"public_keys"`
-	Certificates    []string `yaml:"certificates"`
-	PrivateKey      string   `yaml:"private_key"`
-	AppCertificate  string   `yaml:"app_certificate"`
-	RootCertificate string   `yaml:"root_certificate"`
-	APIURL          string   `yaml:"api_url"`
-	CheckAmount     bool     `yaml:"check_amount"`
-}
-
-// Configured reports whether any key of the account is set.
-func (a Alipay) Configured() bool {
-	return a.AppID != "" || a.SellerID != "" || len(a.PublicKeys)+len(a.Certificates) > 0 || a.PrivateKey != ""
-}
-
-// Sky admits the tutorial's own page.
-type Sky struct {
-	Open bool `yaml:"open"`
 }
 
 // Announce is the tutorial's timed push.
@@ -250,14 +213,20 @@ type Announce struct {
 	Plain bool   `yaml:"plain"`
 }
 
-// Default is what holds where nothing is said; config.yaml says the same.
+// Metrics is where figures are read without a token; empty: nowhere.
+type Metrics struct {
+	Addr string `yaml:"addr"`
+}
+
+// Default returns the settings that hold where nothing is set; config.yaml lists the same.
 func Default() Config {
 	const hour = time.Hour
 	return Config{
 		Server:   Server{Addr: "127.0.0.1:8080", BasePath: "/"},
 		Database: Database{URL: "sqlite://data/doorbell.db"},
-		Auth:     Auth{Algorithm: "HS256"},
+		Auth:     Auth{Algorithm: "HS256", SessionLimit: 2160 * hour},
 		Stream:   Stream{Heartbeat: 15 * time.Second, WriteTimeout: 10 * time.Second},
+		Limits:   Limits{ConnectionsPerAddress: 5000, StreamsPerToken: 16_000, StreamsPerShop: 16_000, PollsPerSecond: 200},
 		Alerts: Alerts{
 			Retention: 720 * hour, Unheard: time.Minute,
 			Text: AlertTexts{
@@ -267,6 +236,7 @@ func Default() Config {
 		},
 		Orders:   Keep{Retention: 2160 * hour},
 		Inbox:    Keep{Retention: 2160 * hour},
+		Ledger:   Keep{Retention: 26_280 * hour},
 		Reminder: Reminder{Interval: time.Minute, Statuses: []int{2, 3, 4}},
 		Console: Console{Speech: Speeches{
 			NewOrder: Speech{Chinese: "您有新的外卖订单，请及时处理", English: "You have a new order"},
@@ -274,12 +244,16 @@ func Default() Config {
 		}},
 		Pay: Pay{
 			Reconcile: Reconcile{After: time.Minute, Until: 25 * hour},
-			WeChat:    WeChat{APIURL: "https://api.mch.weixin.qq.com", CheckAmount: true},
-			Alipay:    Alipay{APIURL: "https://openapi.alipay.com/gateway.do", CheckAmount: true},
-			Stripe:    Secrets{Secrets: []Secret{}, CheckAmount: true},
-			Webhook:   Secrets{Secrets: []Secret{}, CheckAmount: true},
+			WeChat: WeChat{
+				APIURL: "https://api.mch.weixin.qq.com", CheckAmount: true,
+				Shops: []int64{}, SubMerchants: []SubMerchant{}, Accounts: []WeChatAccount{},
+			},
+			Alipay:  Alipay{APIURL: "https://openapi.alipay.com/gateway.do", CheckAmount: true, Shops: []int64{}, Accounts: []AlipayAccount{}},
+			Stripe:  Stripe{Secrets: []Secret{}, CheckAmount: true, Shops: []int64{}, Accounts: []StripeAccount{}},
+			Webhook: Secrets{Secrets: []Secret{}, CheckAmount: true},
 		},
-		Webhooks: []Hook{},
+		Webhooks: []Hook{}, Channels: []Channel{}, Escalation: map[string][]Rung{},
+		Sky:      Sky{TokenNames: SkyNames{Admin: "token", User: "authentication"}, Zone: "Asia/Shanghai"},
 		Announce: Announce{Text: "这是来自服务端的消息: {{.Time}}"},
 	}
 }

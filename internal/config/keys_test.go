@@ -13,7 +13,7 @@ func visitAll(visit func(path string)) {
 	leaves(reflect.ValueOf(&c).Elem(), "", func(path string, _ reflect.Value) { visit(path) })
 }
 
-// decodeKeys is the set of leaf paths that a YAML text names.
+// decodeKeys returns the set of leaf paths that a YAML text names.
 func decodeKeys(t *testing.T, text string) map[string]bool {
 	t.Helper()
 	var doc yaml.Node
@@ -23,7 +23,7 @@ func decodeKeys(t *testing.T, text string) map[string]bool {
 	out := map[string]bool{}
 	var walk func(n *yaml.Node, path string)
 	walk = func(n *yaml.Node, path string) {
-		if n.Kind != yaml.MappingNode {
+		if n.Kind != yaml.MappingNode || len(n.Content) == 0 {
 			out[path] = true
 			return
 		}

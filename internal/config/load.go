@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,8 +22,8 @@ const maxFile = 1 << 20
 // Loaded is a checked configuration and what else there is to say of it.
 type Loaded struct {
 	Config
-	File    string   // empty: built-in defaults
-	Unknown []string // DOORBELL_* variables that name no key
+	File    string  // empty: built-in defaults
+	Unknown []Stray // DOORBELL_* variables that name no key
 }
 
 // Load reads file over the defaults and the environment over both, and checks
@@ -42,10 +44,10 @@ func Load(file string, environ []string) (Loaded, error) {
 	default:
 		return out, fmt.Errorf("config: %w", err)
 	}
-	var bad []error
-	out.Unknown, bad = override(&out.Config, environ)
+	fromEnv, unknown, bad := override(&out.Config, environ)
+	out.Unknown = unknown
 	faults = append(faults, bad...)
-	faults = append(faults, out.check()...)
+	faults = append(faults, out.check(fromEnv)...)
 	if err := errors.Join(faults...); err != nil {
 		where := out.File
 		if where == "" {
@@ -119,10 +121,16 @@ func setLeaf(v reflect.Value, node *yaml.Node, path string) []error {
 		list := reflect.MakeSlice(v.Type(), len(node.Content), len(node.Content))
 		var faults []error
 		for i, item := range node.Content {
+			if d, ok := list.Index(i).Addr().Interface().(interface{ setDefaults() }); ok {
+				d.setDefaults()
+			}
 			faults = append(faults, set(list.Index(i), item, fmt.Sprintf("%s[%d]", path, i))...)
 		}
 		v.Set(list)
 		return faults
+	}
+	if v.Kind() == reflect.Map && node.Kind == yaml.MappingNode {
+		return setEach(v, node, path)
 	}
 	if v.Type() == reflect.TypeFor[[]string]() && node.Kind == yaml.SequenceNode {
 		// As they are written: auth.origins: [null] means the origin "null".
@@ -138,10 +146,27 @@ func setLeaf(v reflect.Value, node *yaml.Node, path string) []error {
 	}
 	fresh := reflect.New(v.Type())
 	if err := node.Decode(fresh.Interface()); err != nil {
-		return []error{fmt.Errorf("%s: %q is not %s%s", path, node.Value, kindOf(v.Type()), line(node))}
+		return []error{fmt.Errorf("%s: %q is not %s%s", path, node.Value, kindOf(v.Type(), node.Value), line(node))}
 	}
 	v.Set(fresh.Elem())
 	return nil
+}
+
+// setEach sets the values of a map whose keys are names of the file's own.
+func setEach(v reflect.Value, node *yaml.Node, path string) []error {
+	all := reflect.MakeMap(v.Type())
+	var faults []error
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		name := reflect.ValueOf(node.Content[i].Value)
+		if all.MapIndex(name).IsValid() {
+			faults = append(faults, fmt.Errorf("%s: stands twice (line %d)", join(path, node.Content[i].Value), node.Content[i].Line))
+		}
+		value := reflect.New(v.Type().Elem()).Elem()
+		faults = append(faults, set(value, node.Content[i+1], join(path, node.Content[i].Value))...)
+		all.SetMapIndex(name, value)
+	}
+	v.Set(all)
+	return faults
 }
 
 // sections reports whether t is a list of sections, as shops is.
@@ -156,16 +181,34 @@ func line(node *yaml.Node) string {
 	return fmt.Sprintf(" (line %d)", node.Line)
 }
 
-func kindOf(t reflect.Type) string {
+// DurationExample returns how a duration is written, and what text, which is none,
+// may have meant: Go's durations end with hours.
+func DurationExample(text string) string {
+	example := "a duration such as 15s, 10m or 720h"
+	if n := len(text) - 1; n > 0 && n <= 5 {
+		days, err := strconv.Atoi(text[:n])
+		if text[n] == 'w' || text[n] == 'W' {
+			days *= 7
+		}
+		if err == nil && days > 0 && strings.ContainsAny(text[n:], "dDwW") {
+			return fmt.Sprintf("%s; for %s write %dh", example, text, 24*days)
+		}
+	}
+	return example
+}
+
+func kindOf(t reflect.Type, text string) string {
 	switch {
 	case t == reflect.TypeFor[time.Duration]():
-		return "a duration such as 15s, 10m or 720h"
+		return DurationExample(text)
 	case t.Kind() == reflect.Bool:
 		return "true or false"
 	case t.Kind() == reflect.Int || t.Kind() == reflect.Int64:
 		return "a whole number"
 	case t.Kind() == reflect.Slice:
 		return "a list"
+	case t.Kind() == reflect.Map:
+		return "a section of shops' ids"
 	default:
 		return "text"
 	}
@@ -190,14 +233,23 @@ func fieldByTag(v reflect.Value, tag string) (reflect.Value, bool) {
 		if v.Type().Field(i).Tag.Get("yaml") == tag {
 			return v.Field(i), true
 		}
+		if v.Type().Field(i).Anonymous {
+			if f, ok := fieldByTag(v.Field(i), tag); ok {
+				return f, true
+			}
+		}
 	}
 	return reflect.Value{}, false
 }
 
 func tags(v reflect.Value) []string {
-	out := make([]string, v.NumField())
-	for i := range out {
-		out[i] = v.Type().Field(i).Tag.Get("yaml")
+	var out []string
+	for i := range v.NumField() {
+		if v.Type().Field(i).Anonymous {
+			out = append(out, tags(v.Field(i))...)
+		} else {
+			out = append(out, v.Type().Field(i).Tag.Get("yaml"))
+		}
 	}
 	return out
 }
@@ -206,38 +258,40 @@ func tags(v reflect.Value) []string {
 const EnvPrefix = "DOORBELL_"
 
 // override sets what the environment says and returns the DOORBELL_*
-// variables that name no key. DOORBELL_TEST_* and DOORBELL_TOKEN are not
-// settings.
-func override(c *Config, environ []string) (unknown []string, faults []error) {
+// variables that name no key. DOORBELL_TEST_*, DOORBELL_TOKEN and DOORBELL_URL,
+// which the README's samples read, are not settings.
+func override(c *Config, environ []string) (set map[string]bool, unknown []Stray, faults []error) {
+	set = map[string]bool{}
 	keys := map[string]reflect.Value{}
 	leaves(reflect.ValueOf(c).Elem(), "", func(path string, v reflect.Value) {
 		keys[EnvName(path)] = v
 	})
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, EnvPrefix) || strings.HasPrefix(name, EnvPrefix+"TEST_") || name == EnvPrefix+"TOKEN" {
+		if !strings.HasPrefix(name, EnvPrefix) || strings.HasPrefix(name, EnvPrefix+"TEST_") || name == EnvPrefix+"TOKEN" || name == EnvPrefix+"URL" {
 			continue
 		}
 		v, ok := keys[name]
 		if !ok {
-			unknown = append(unknown, name)
+			unknown = append(unknown, Stray{Name: name, Nearest: nearest(name, slices.Sorted(maps.Keys(keys)))})
 			continue
 		}
+		set[name] = true
 		faults = append(faults, setLeaf(v, envNode(v.Type(), value), name)...)
 	}
-	slices.Sort(unknown)
-	return unknown, faults
+	slices.SortFunc(unknown, func(a, b Stray) int { return strings.Compare(a.Name, b.Name) })
+	return set, unknown, faults
 }
 
-// EnvName is the variable that sets the key at path.
+// EnvName returns the variable that sets the key at path.
 func EnvName(path string) string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
-// envNode is a variable's value as if it stood in the file; lists are split by
+// envNode returns a variable's value as if it stood in the file; lists are split by
 // comma, and a list of sections is YAML.
 func envNode(t reflect.Type, value string) *yaml.Node {
-	if sections(t) {
+	if sections(t) || t.Kind() == reflect.Map {
 		var doc yaml.Node
 		if yaml.Unmarshal([]byte(value), &doc) == nil && len(doc.Content) == 1 {
 			return doc.Content[0]
@@ -269,4 +323,43 @@ func leaves(v reflect.Value, path string, visit func(path string, v reflect.Valu
 	for i := range v.NumField() {
 		leaves(v.Field(i), join(path, v.Type().Field(i).Tag.Get("yaml")), visit)
 	}
+}
+
+// Stray is a DOORBELL_* variable that names no key.
+type Stray struct {
+	Name    string
+	Nearest string // the variable of the key that is written most like it
+}
+
+// nearest returns the name that takes the fewest letters to become.
+func nearest(name string, names []string) string {
+	best, least := "", -1
+	for _, n := range names {
+		if d := distance(name, n); least < 0 || d < least {
+			best, least = n, d
+		}
+	}
+	return best
+}
+
+// distance returns how many letters are put in, taken out or replaced to make b of a
+// (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0] // of the row above, one to the left
+		row[0] = i + 1
+		for j := range len(b) {
+			step := before
+			if a[i] != b[j] {
+				step++
+			}
+			before = row[j+1]
+			row[j+1] = min(step, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
 }

@@ -55,15 +55,42 @@ type Alert struct {
 	Time    time.Time // UTC, cut to the millisecond
 	Test    bool      // written on trial
 	Actor   string    // who caused it; not sent to consoles
+	Link              // not sent to consoles
 }
+
+// Link says where an alert stands in the log's one timeline. A log that lost its
+// tail gives the same seqs to other alerts once it grows again: numbers alone
+// can't tell them apart.
+type Link struct {
+	Epoch string // the log's when it was committed; empty in what was read later
+	Nonce Nonce  // the alert's own
+	Prev  Nonce  // of the alert before it in its shop; 0 in what was read later
+}
+
+// Nonce is drawn for each alert in the transaction that commits it. 0 is none: it
+// was written before there were any, or its row was pruned. That tells nothing, and
+// fits every other.
+type Nonce int64
+
+// Nudge is an alert that another node has committed, as nodes tell each other.
+type Nudge struct {
+	Link
+	Shop ShopID
+	Seq  Seq
+	Type Type
+	Data []byte // the alert as Encode returns it; empty: to be read from the log
+}
+
+// Fits reports whether both can be the same alert's.
+func (n Nonce) Fits(other Nonce) bool { return n == other || n == 0 || other == 0 }
 
 // TimeLayout is how times stand in JSON: UTC, always three digits.
 const TimeLayout = "2006-01-02T15:04:05.000Z"
 
-// MarshalJSON is the alert as every transport sends it, byte for byte.
+// MarshalJSON returns the alert as every transport sends it, byte for byte.
 func (a Alert) MarshalJSON() ([]byte, error) { return a.Encode(), nil }
 
-// Encode is MarshalJSON. It is on every alert's way, so it goes without
+// Encode returns what MarshalJSON does. Every alert passes it, so it goes without
 // reflection: 0.4 µs instead of 0.8, and one allocation instead of four.
 func (a Alert) Encode() []byte {
 	b := make([]byte, 0, 192+len(a.Content)+len(a.Number))
@@ -108,7 +135,7 @@ func plainText(s string) bool {
 	return true
 }
 
-// Instant is now as doorbell keeps times: UTC, cut to the millisecond that all
+// Instant returns t as doorbell stores times: UTC, cut to the millisecond that all
 // three databases keep.
 func Instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
@@ -123,6 +150,7 @@ type Raise struct {
 	OrderID OrderID `json:"orderId"`
 	Number  string  `json:"number"`
 	Content string  `json:"content"`
+	Detail
 }
 
 // Check returns an Invalid that names every bad field, or nil.
@@ -150,6 +178,7 @@ func (r Raise) Check() error {
 	if strings.ContainsAny(r.Content, "\r\n\x00") {
 		bad("content", "must be one line")
 	}
+	r.check(bad)
 	if fields == nil {
 		return nil
 	}
@@ -158,7 +187,7 @@ func (r Raise) Check() error {
 	return e
 }
 
-// orderID is the given id, else one derived from the number: the same for the
+// orderID returns the given id, else one derived from the number: the same for the
 // same shop and number for ever, between 2^52 and 2^53 so that it is not taken
 // for a counted one.
 func (r Raise) orderID() OrderID {
@@ -200,7 +229,7 @@ func (x Texts) render(t Type, o Order) (string, error) {
 	return b.String(), err
 }
 
-// For is the content of an alert of type t about o.
+// For returns the content of an alert of type t about o.
 func (x Texts) For(t Type, o Order) string {
 	s, err := x.render(t, o)
 	if err != nil { // ParseTexts has run this template with the same fields

@@ -77,7 +77,7 @@ func validEpoch(s string) bool {
 	return true
 }
 
-// String is the cursor's text; ParseCursor reads it back.
+// String returns the cursor's text; ParseCursor reads it back.
 func (c Cursor) String() string {
 	b := append(make([]byte, 0, 16+24*len(c.Seqs)), c.Epoch...)
 	b = append(b, '.')

@@ -84,11 +84,13 @@ func TestPay(t *testing.T) {
 		{"another currency", unpaid, edit(func(n *Notice) { n.Currency = "USD" }), AmountDiffers, false},
 		{"another amount, unchecked", unpaid, edit(func(n *Notice) { n.Minor, n.CheckAmount = 1, false }), Settled, true},
 		{"cancelled before", Order{Status: Cancelled, Money: unpaid.Money}, notice, PaidAfterCancel, true},
-		{"refunded before it was paid", Order{Status: ToBePaid, PayStatus: Refunded, Money: unpaid.Money}, notice, OtherTransaction, false},
+		{"another one was given back", Order{Status: Accepted, PayStatus: Refunded, Transaction: "T0", Money: unpaid.Money}, notice, Settled, true},
+		{"it was given back", Order{Status: ToBeAccepted, PayStatus: Refunded, Provider: "wechat", Transaction: "T1", Money: unpaid.Money}, notice, Repeated, false},
 	} {
 		got, verdict := c.order.Pay(c.notice, now)
-		if verdict != c.verdict || (got != c.order) != c.changed {
-			t.Errorf("%s: %s (changed %v), want %s (%v)", c.name, verdict, got != c.order, c.verdict, c.changed)
+		changed := !cmp.Equal(got, c.order)
+		if verdict != c.verdict || changed != c.changed {
+			t.Errorf("%s: %s (changed %v), want %s (%v)", c.name, verdict, changed, c.verdict, c.changed)
 		}
 		if c.order.Status == Cancelled && got.Status != Cancelled {
 			t.Errorf("%s: revived", c.name)
@@ -112,9 +114,14 @@ func TestRemind(t *testing.T) {
 		{"done", edit(func(o *Order) { o.Status = Done }), Conflict},
 		{"a minute ago", edit(func(o *Order) { o.RemindedAt = now.Add(-time.Minute) }), ""},
 		{"just now", edit(func(o *Order) { o.RemindedAt = now.Add(-59 * time.Second) }), TooSoon},
-		{"in the future, after the clock was set back", edit(func(o *Order) { o.RemindedAt = now.Add(time.Hour) }), TooSoon},
+		{"in the future, after the clock was set back", edit(func(o *Order) { o.RemindedAt = now.Add(time.Hour) }), ""},
+		{"after it was set back by less than the interval", edit(func(o *Order) { o.RemindedAt = now.Add(6 * time.Second) }), ""},
+		{"by a node whose clock is ahead", edit(func(o *Order) { o.RemindedAt = now.Add(4 * time.Second) }), TooSoon},
 	} {
 		got, err := c.order.Remind(rules, now)
+		if _, again := got.Remind(rules, now); err == nil && CodeOf(again) != TooSoon {
+			t.Errorf("%s: twice at once: %v", c.name, again)
+		}
 		if CodeOf(err) != c.code || err == nil && got.RemindedAt != now {
 			t.Errorf("%s: %v, %v; want %q", c.name, got.RemindedAt, err, c.code)
 		}

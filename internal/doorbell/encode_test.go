@@ -53,7 +53,7 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
-// BenchmarkCursor is what a console's cursor costs, in one shop and in many.
+// BenchmarkCursor measures what a console's cursor costs, in one shop and in many.
 func BenchmarkCursor(b *testing.B) {
 	for name, shops := range map[string]int{"shops=1": 1, "shops=64": 64} {
 		c := Cursor{Epoch: "abcdefghij", Seqs: map[ShopID]Seq{}}

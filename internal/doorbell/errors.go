@@ -44,7 +44,7 @@ func Refuse(code Code, english, chinese string, args ...any) *Error {
 	return &Error{Code: code, English: fmt.Sprintf(english, args...), Chinese: fmt.Sprintf(chinese, args...)}
 }
 
-// InvalidField is an Invalid that names one field.
+// InvalidField returns an Invalid that names one field.
 func InvalidField(field, english, chinese string) *Error {
 	return &Error{
 		Code: Invalid, English: field + " " + english, Chinese: field + " " + chinese,
@@ -67,7 +67,7 @@ func (e *Error) Because(cause error) *Error {
 	return e
 }
 
-// CodeOf is the code of the first Error in err's chain, Internal when there is
+// CodeOf returns the code of the first Error in err's chain, Internal when there is
 // none, and empty for nil.
 func CodeOf(err error) Code {
 	if err == nil {

@@ -81,7 +81,7 @@ func spreadOf(seconds []float64) Spread {
 	return Spread{P50: at(50), P95: at(95), N: len(seconds)}
 }
 
-// Figures are a shop's of one day in its zone.
+// Figures returns a shop's figures of one day in its zone.
 func (s *Service) Figures(ctx context.Context, shop ShopID, day time.Time) (Figures, error) {
 	alerts, err := s.store.Timings(ctx, shop, day, day.AddDate(0, 0, 1))
 	return FiguresOf(day.Format(time.DateOnly), alerts, day.Location()), err

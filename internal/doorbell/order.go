@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -17,7 +18,7 @@ type ShopID int64
 // OrderID names an order; 1 to MaxID.
 type OrderID int64
 
-// String is the id in decimal.
+// String returns the id in decimal.
 func (id ShopID) String() string { return strconv.FormatInt(int64(id), 10) }
 
 // Status is where an order stands, with the numbers of the contract.
@@ -63,18 +64,32 @@ type Order struct {
 	Status    Status    `json:"status"`
 	PayStatus PayStatus `json:"payStatus"`
 	Money
-	Provider    string    `json:"provider,omitempty"`
-	Transaction string    `json:"transactionId"`
-	CreatedAt   time.Time `json:"createdAt"`
-	PaidAt      time.Time `json:"paidAt,omitzero"`
-	RemindedAt  time.Time `json:"remindedAt,omitzero"`
+	RefundedAmount int64     `json:"refundedAmount"` // of the payment that it rests on
+	Provider       string    `json:"provider,omitempty"`
+	Account        string    `json:"-"` // the scope of its number: see Accounts
+	Transaction    string    `json:"transactionId"`
+	CreatedAt      time.Time `json:"createdAt"`
+	PaidAt         time.Time `json:"paidAt,omitzero"`
+	RemindedAt     time.Time `json:"remindedAt,omitzero"`
+	Detail         Detail    `json:"detail,omitzero"` // as it was created; never changed
 }
 
 // numberPattern is the set that payment providers allow; it can carry no
 // markup, so that content made from it can't either.
 var numberPattern = regexp.MustCompile(`^[0-9A-Za-z_\-|*@]{1,64}$`)
 
-var currencyPattern = regexp.MustCompile(`^[A-Z]{3}$`)
+// currencies are those of ISO 4217 that money is paid in. A list, because RMB
+// is three capitals too, and no payment in CNY would ever settle its order.
+const currencies = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY COP " +
+	"CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY " +
+	"KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD " +
+	"OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD " +
+	"TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG"
+
+// ValidCurrency reports whether a currency is one of ISO 4217, in capitals.
+func ValidCurrency(currency string) bool {
+	return len(currency) == 3 && !strings.Contains(currency, " ") && strings.Contains(currencies, currency)
+}
 
 // ValidNumber reports whether number may be an order's number.
 func ValidNumber(number string) bool { return numberPattern.MatchString(number) }
@@ -98,9 +113,10 @@ func (o Order) Check() error {
 	if o.Minor < 0 || o.Minor > MaxID {
 		bad("amount", "must be from 0 to 9007199254740991, in the currency's minor unit")
 	}
-	if !currencyPattern.MatchString(o.Currency) {
-		bad("currency", "must be three capital letters (ISO 4217)")
+	if !ValidCurrency(o.Currency) {
+		bad("currency", "must be three capital letters of ISO 4217, say CNY")
 	}
+	o.Detail.check(bad)
 	if fields == nil {
 		return nil
 	}
@@ -124,7 +140,7 @@ func fieldNames(fields []Field) string {
 // caller gave is equal.
 func (o Order) sameAs(again Order) bool {
 	return o.Number == again.Number && o.Shop == again.Shop && o.User == again.User &&
-		o.Money == again.Money && (again.ID == 0 || again.ID == o.ID)
+		o.Money == again.Money && (again.ID == 0 || again.ID == o.ID) && o.Detail.equal(again.Detail)
 }
 
 // ReminderRules say when a customer may ring.
@@ -133,6 +149,10 @@ type ReminderRules struct {
 	Statuses []Status
 }
 
+// clockSlack is how far the clocks of two nodes may be apart: a reminder that
+// another node has just noted is no sign of a clock that was set back.
+const clockSlack = 5 * time.Second
+
 // Remind returns the order with its reminder noted, or why it can't be: not
 // paid, or not in a state to hurry (Conflict); too soon after the last one
 // (TooSoon, with the time to wait).
@@ -140,8 +160,11 @@ func (o Order) Remind(rules ReminderRules, now time.Time) (Order, error) {
 	if o.PayStatus != Paid || !slices.Contains(rules.Statuses, o.Status) {
 		return o, Refuse(Conflict, "Order %d is not in a state to be hurried.", "订单 %d 当前状态不能催单。", o.ID)
 	}
-	if wait := o.RemindedAt.Add(rules.Interval).Sub(now); !o.RemindedAt.IsZero() && wait > 0 {
-		// A clock set back must not lock reminders for longer than the rule says.
+	// A last one that is yet to come was noted before a clock was set back: how
+	// long ago that was nobody knows, and until the clock has caught up nobody
+	// could ring. It counts no more.
+	setBack := o.RemindedAt.Sub(now) > clockSlack
+	if wait := o.RemindedAt.Add(rules.Interval).Sub(now); !o.RemindedAt.IsZero() && !setBack && wait > 0 {
 		wait = min(wait, rules.Interval)
 		e := Refuse(TooSoon, "Order %d was hurried a moment ago; again in %d s.", "订单 %d 刚刚催过，请 %d 秒后再试。",
 			o.ID, int(math.Ceil(wait.Seconds())))

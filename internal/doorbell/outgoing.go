@@ -14,16 +14,21 @@ type EventType string
 // The events. All but AlertCreated and PaymentAnomaly are told once for each
 // order and change.
 const (
-	AlertCreated   EventType = "alert.created"
-	OrderPaid      EventType = "order.paid"
-	OrderRefunded  EventType = "order.refunded"
-	OrderAccepted  EventType = "order.accepted"
-	OrderUnheard   EventType = "order.unheard"   // rang, and no console has sounded in time
-	PaymentAnomaly EventType = "payment.anomaly" // money that somebody has to look into
+	AlertCreated        EventType = "alert.created"
+	OrderPaid           EventType = "order.paid"
+	OrderRefunded       EventType = "order.refunded"
+	OrderRefundedInPart EventType = "order.refunded_in_part"
+	OrderAccepted       EventType = "order.accepted"
+	OrderUnheard        EventType = "order.unheard"   // rang, and no console has sounded in time
+	PaymentAnomaly      EventType = "payment.anomaly" // money that somebody has to look into
+	ShopUnattended      EventType = "shop.unattended" // it is open, and no console could ring
+	ShopAttended        EventType = "shop.attended"   // one can again
+	AlertEscalated      EventType = "alert.escalated" // it rings still, and the next one on the ladder is told
+	PageLost            EventType = "page.lost"       // a plain page stands there, dead, and was not loaded anew
 )
 
 // EventTypes are all of them.
-var EventTypes = []EventType{AlertCreated, OrderPaid, OrderRefunded, OrderAccepted, OrderUnheard, PaymentAnomaly}
+var EventTypes = []EventType{AlertCreated, OrderPaid, OrderRefunded, OrderRefundedInPart, OrderAccepted, OrderUnheard, PaymentAnomaly, ShopUnattended, ShopAttended, PageLost, AlertEscalated}
 
 // Hook is an address that is told of events.
 type Hook struct {
@@ -48,6 +53,7 @@ type Outgoing struct {
 	Message string // msg_…, the same at every attempt
 	Event   EventType
 	Shop    ShopID
+	About   Seq         // the alert that must still ring when it is sent; 0: whatever happens
 	Header  http.Header // of a callback that is passed on; nil for an event
 	Body    []byte
 
@@ -66,11 +72,12 @@ const (
 	Waiting   OutgoingState = 0
 	Delivered OutgoingState = 1
 	GivenUp   OutgoingState = 2
+	Withdrawn OutgoingState = 3 // nobody needs to be told any more
 )
 
-// String is the state in a word.
+// String returns the state in a word.
 func (s OutgoingState) String() string {
-	return map[OutgoingState]string{Waiting: "waiting", Delivered: "delivered", GivenUp: "given_up"}[s]
+	return map[OutgoingState]string{Waiting: "waiting", Delivered: "delivered", GivenUp: "given_up", Withdrawn: "withdrawn"}[s]
 }
 
 // OutboxTx keeps what is to be told.
@@ -88,25 +95,36 @@ type event struct {
 // tell queues an event for whoever wants it, in the transaction of the change
 // that it tells of.
 func (s *Service) tell(tx Tx, t EventType, shop ShopID, data any) error {
+	return s.tellAbout(tx, t, shop, data, 0, "")
+}
+
+// tellAbout is tell of an alert that must still ring when it is sent. One hook is
+// left out: it is told otherwise.
+func (s *Service) tellAbout(tx Tx, t EventType, shop ShopID, data any, about Seq, but string) error {
 	for _, h := range s.rules.Hooks {
-		if !h.wants(t, shop) {
+		if h.Name == but || !h.wants(t, shop) {
 			continue
 		}
-		now := s.now()
-		body, err := json.Marshal(event{t, now.Format(TimeLayout), data})
-		if err != nil {
-			return err
-		}
-		if err := tx.Enqueue(Outgoing{Hook: h.Name, Message: newMessage(), Event: t, Shop: shop, Body: body, NextAt: now, CreatedAt: now}); err != nil {
+		if err := s.enqueueEvent(tx, h.Name, newMessage(), t, shop, data, about); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func (s *Service) enqueueEvent(tx Tx, hook, message string, t EventType, shop ShopID, data any, about Seq) error {
+	now := s.now()
+	body, err := json.Marshal(event{t, now.Format(TimeLayout), data})
+	if err != nil {
+		return err
+	}
+	return tx.Enqueue(Outgoing{Hook: hook, Message: message, Event: t, Shop: shop, About: about, Body: body, NextAt: now, CreatedAt: now})
+}
+
 func newMessage() string { return "msg_" + rand.Text() }
 
-// orderEvent is the data of order.paid and order.refunded.
+// orderEvent is the data of order.paid, order.refunded and
+// order.refunded_in_part.
 type orderEvent struct {
 	OrderID     OrderID `json:"orderId"`
 	Number      string  `json:"number"`
@@ -116,17 +134,18 @@ type orderEvent struct {
 	Transaction string  `json:"transactionId"`
 	Provider    string  `json:"provider"`
 	PaidAt      string  `json:"paidAt"`
+	Refunded    int64   `json:"refundedAmount,omitempty"` // all refunds together
 	Test        bool    `json:"test,omitempty"`
 }
 
 func (s *Service) tellOrder(tx Tx, t EventType, o Order) error {
 	return s.tell(tx, t, o.Shop, orderEvent{
 		OrderID: o.ID, Number: o.Number, Shop: o.Shop, Amount: o.Minor, Currency: o.Currency, Transaction: o.Transaction,
-		Provider: o.Provider, PaidAt: stamp(o.PaidAt), Test: s.rules.Trial,
+		Provider: o.Provider, PaidAt: stamp(o.PaidAt), Refunded: o.RefundedAmount, Test: s.rules.Trial,
 	})
 }
 
-// stamp is a time as JSON has it; empty for none.
+// stamp returns a time in RFC 3339 with milliseconds; empty for the zero time.
 func stamp(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -151,6 +170,7 @@ type unheardEvent struct {
 	Number  string  `json:"number"`
 	Shop    ShopID  `json:"shopId"`
 	Seconds int64   `json:"seconds"` // since it rang
+	Shown   bool    `json:"shown"`   // some console got it, and none sounded; false: none got it
 	Alert   Alert   `json:"alert"`
 }
 
@@ -164,6 +184,7 @@ type anomalyEvent struct {
 	Currency    string  `json:"currency"`
 	Transaction string  `json:"transactionId"`
 	Provider    string  `json:"provider"`
+	Settled     bool    `json:"settled,omitempty"` // nobody needs to look into it any more
 	Test        bool    `json:"test,omitempty"`
 }
 

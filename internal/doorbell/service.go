@@ -16,6 +16,8 @@ type Rules struct {
 	Texts     Texts
 	Trial     bool   // alerts say so
 	Hooks     []Hook // who is told of events
+	Ladders   Ladders
+	Accounts  Accounts
 }
 
 // Service is what doorbell does: every change of an order or of a shop's log.
@@ -24,6 +26,8 @@ type Service struct {
 	store Store
 	rules Rules
 	log   *slog.Logger
+	again replays
+	ahead stopwatch // of alerts whose time is yet to come: see TellUnheard
 }
 
 // NewService needs all three.
@@ -33,7 +37,7 @@ func NewService(store Store, rules Rules, log *slog.Logger) *Service {
 
 func (s *Service) now() time.Time { return Instant(time.Now()) }
 
-// alertAbout is the alert of type t about one of our own orders.
+// alertAbout returns the alert of type t about one of our own orders.
 func (s *Service) alertAbout(o Order, t Type, actor string) Alert {
 	return Alert{
 		Type: t, OrderID: o.ID, Content: s.rules.Texts.For(t, o), Shop: o.Shop, Number: o.Number,
@@ -41,7 +45,7 @@ func (s *Service) alertAbout(o Order, t Type, actor string) Alert {
 	}
 }
 
-// Order is NotFound when there is none.
+// Order returns the order, or NotFound when there is none.
 func (s *Service) Order(ctx context.Context, id OrderID) (Order, error) {
 	return s.store.Order(ctx, id)
 }
@@ -56,10 +60,10 @@ func (s *Service) CreateOrder(ctx context.Context, o Order) (out Order, created 
 	if err := o.Check(); err != nil {
 		return Order{}, false, err
 	}
-	o.Status, o.PayStatus, o.CreatedAt = ToBePaid, Unpaid, s.now()
+	o.Status, o.PayStatus, o.CreatedAt, o.Account = ToBePaid, Unpaid, s.now(), s.rules.Accounts.Scope(o.Shop)
 	err = s.store.Write(ctx, func(tx Tx) error {
 		created = false
-		known, err := tx.OrderByNumber(o.Number)
+		known, err := s.sameNumber(tx, o)
 		if err == nil {
 			out = known
 			if !known.sameAs(o) {
@@ -89,7 +93,7 @@ func (s *Service) CreateOrder(ctx context.Context, o Order) (out Order, created 
 // Remind writes a customer's reminder. by is who asked.
 func (s *Service) Remind(ctx context.Context, id OrderID, by string) (alert Alert, err error) {
 	err = s.store.Write(ctx, func(tx Tx) error {
-		o, err := tx.Order(id)
+		o, err := s.order(tx, id)
 		if err != nil {
 			return err
 		}
@@ -108,17 +112,25 @@ func (s *Service) Remind(ctx context.Context, id OrderID, by string) (alert Aler
 // AcceptOrder takes an order in hand: status 2 → 3, and one alert of type 3
 // where the status changed or something still rang.
 func (s *Service) AcceptOrder(ctx context.Context, id OrderID, by string) (out Order, err error) {
-	return s.closeOrder(ctx, id, TakenCare, by, Order.Accept)
+	return s.closeOrder(ctx, s.store.Write, id, TakenCare, by, Order.Accept)
+}
+
+// AcceptOrderByHand does what AcceptOrder does where somebody stands before a console and
+// waits: calls that flood the API don't keep it waiting.
+func (s *Service) AcceptOrderByHand(ctx context.Context, id OrderID, by string) (out Order, err error) {
+	return s.closeOrder(ctx, s.store.WritePress, id, TakenCare, by, Order.Accept)
 }
 
 // CancelOrder ends an order: status → 6 and one alert of type 4.
 func (s *Service) CancelOrder(ctx context.Context, id OrderID, by string) (out Order, err error) {
-	return s.closeOrder(ctx, id, CalledOff, by, Order.Cancel)
+	return s.closeOrder(ctx, s.store.Write, id, CalledOff, by, Order.Cancel)
 }
 
-func (s *Service) closeOrder(ctx context.Context, id OrderID, t Type, by string, rule func(Order) (Order, error)) (out Order, err error) {
-	err = s.store.Write(ctx, func(tx Tx) error {
-		before, err := tx.Order(id)
+type writing func(context.Context, func(Tx) error) error
+
+func (s *Service) closeOrder(ctx context.Context, write writing, id OrderID, t Type, by string, rule func(Order) (Order, error)) (out Order, err error) {
+	err = write(ctx, func(tx Tx) error {
+		before, err := s.order(tx, id)
 		if err != nil {
 			return err
 		}
@@ -169,8 +181,16 @@ func (s *Service) RaiseAlert(ctx context.Context, r Raise, key Key) (alert Alert
 			}
 		}
 		created = true
-		if alert, err = s.write(tx, s.external(r, key.Subject)); err != nil || key.Value == "" {
+		if alert, err = s.write(tx, s.external(r, key.Subject)); err != nil {
 			return err
+		}
+		if !r.IsZero() {
+			if err := tx.SaveDetail(alert.Shop, alert.Seq, r.Detail); err != nil {
+				return err
+			}
+		}
+		if key.Value == "" {
+			return nil
 		}
 		return tx.SaveKey(key, hash, alert.Seq, alert.Time)
 	})
@@ -205,7 +225,8 @@ func bodyHash(r Raise) string {
 // AcceptAlert silences an alert: it writes a type 3 for its order, unless a 3
 // or 4 follows it already, and returns the one that silences it. Our own
 // order's status goes 2 → 3 with it. An alert that does not ring is a
-// Conflict.
+// Conflict. It is pressed by hand, so calls that flood the API don't keep it
+// waiting.
 func (s *Service) AcceptAlert(ctx context.Context, shop ShopID, seq Seq, by string) (closing Alert, err error) {
 	// Read first without a lock: the order row must be locked before the head.
 	page, err := s.store.Alerts(ctx, AlertQuery{Shop: shop, Before: seq + 1, After: seq - 1, Limit: 1})
@@ -219,8 +240,8 @@ func (s *Service) AcceptAlert(ctx context.Context, shop ShopID, seq Seq, by stri
 	if !target.Type.Rings() {
 		return Alert{}, Refuse(Conflict, "Alert %d does not ring.", "提醒 %d 无需处理。", seq)
 	}
-	err = s.store.Write(ctx, func(tx Tx) error {
-		order, own, err := ownOrder(tx, target)
+	err = s.store.WritePress(ctx, func(tx Tx) error {
+		order, own, err := s.ownOrder(tx, target)
 		if err != nil {
 			return err
 		}
@@ -246,13 +267,13 @@ func (s *Service) AcceptAlert(ctx context.Context, shop ShopID, seq Seq, by stri
 	return closing, err
 }
 
-// ownOrder is the order of an alert of ours, locked; own is false for an
+// ownOrder returns the order of an alert of ours, locked; own is false for an
 // external one, and for one whose order is no longer kept.
-func ownOrder(tx Tx, a Alert) (o Order, own bool, err error) {
+func (s *Service) ownOrder(tx Tx, a Alert) (o Order, own bool, err error) {
 	if a.Source != FromOrder {
 		return Order{}, false, nil
 	}
-	o, err = tx.Order(a.OrderID)
+	o, err = s.order(tx, a.OrderID)
 	if CodeOf(err) == NotFound {
 		return Order{}, false, nil
 	}
@@ -262,6 +283,19 @@ func ownOrder(tx Tx, a Alert) (o Order, own bool, err error) {
 // Alerts reads a shop's log, newest first.
 func (s *Service) Alerts(ctx context.Context, q AlertQuery) (AlertPage, error) {
 	return s.store.Alerts(ctx, q)
+}
+
+// Alert returns one alert of a shop, and who was told that nobody took care of it.
+func (s *Service) Alert(ctx context.Context, shop ShopID, seq Seq) (a AlertState, told []Escalation, err error) {
+	page, err := s.store.Alerts(ctx, AlertQuery{Shop: shop, Before: seq + 1, After: seq - 1, Limit: 1})
+	if err != nil {
+		return a, nil, err
+	}
+	if len(page.Alerts) == 0 {
+		return a, nil, Refuse(NotFound, "Shop %d has no alert %d.", "门店 %d 没有提醒 %d。", shop, seq)
+	}
+	told, err = s.store.Escalations(ctx, shop, seq)
+	return page.Alerts[0], told, err
 }
 
 // Receive notes how far an alert got on a console.

@@ -15,30 +15,30 @@ import (
 	"doorbell/internal/doorbell"
 )
 
-// Gate verifies on a bounded pool and counts what does not pass: a flood of
-// forgeries costs neither disk nor the writer its turn. A source that sends
-// many is not shut out, for the provider may come from the same address, behind
-// a proxy; its callbacks share one place, so that they can't take all of them.
+// Gate verifies callbacks on a bounded pool and counts the rejected ones: a flood
+// of forgeries costs no disk space and no turn of the writer. A source that sends
+// many is not blocked, because the provider may use the same address behind a
+// proxy; its callbacks share one place, so that they can't take all.
 type Gate struct {
 	provider string
 	verifier atomic.Pointer[Verifier]
-	slots    chan struct{} // for sources in good standing
-	narrow   chan struct{} // for the others
+	slots    chan struct{} // for sources with few forgeries
+	narrow   chan struct{} // for the others, one place
 
 	mu      sync.Mutex
 	counts  map[string]int64
 	recent  []Rejected
 	sources map[netip.Addr]standing
-	swept   time.Time // when the old ones were last taken out of a full map
+	swept   time.Time // when expired entries were last removed from a full map
 }
 
-// standing is how many forgeries came from one source since a time.
+// standing counts the forgeries from one source since a time.
 type standing struct {
 	forgeries int
 	since     time.Time
 }
 
-// Rejected is one callback that did not pass, kept in memory only.
+// Rejected is a rejected callback; it is kept in memory only.
 type Rejected struct {
 	Provider string
 	Reason   string
@@ -47,22 +47,21 @@ type Rejected struct {
 }
 
 const (
-	// maxRejected is how many of them are kept.
+	// maxRejected is how many rejected callbacks are kept.
 	maxRejected = 1000
-	// verifyWait is how long a callback may wait for a place: a provider
-	// comes again, and wants an answer within seconds.
+	// verifyWait is how long a callback may wait for a place: a provider wants an
+	// answer within seconds, and calls again.
 	verifyWait = 2 * time.Second
-	// A source with more forgeries than this in standingTime goes through the
-	// narrow lane until the time is over. WeChat's probes are one at a time.
+	// A source with more forgeries than this within standingTime goes through the
+	// narrow lane until that time is over. WeChat's probes come one at a time.
 	maxForgeries = 20
 	standingTime = time.Minute
-	// maxSources bounds the sources that are remembered; those beyond are
-	// taken to be in good standing.
+	// maxSources bounds the sources that are remembered; further ones count as
+	// sources with few forgeries.
 	maxSources = 10_000
 )
 
-// NewGate bounds the verifications of v that run at once to what the machine
-// has cores for.
+// NewGate limits concurrent verifications by v to the number of cores.
 func NewGate(v Verifier) *Gate {
 	g := &Gate{
 		provider: v.Provider(), slots: make(chan struct{}, 2*runtime.GOMAXPROCS(0)), narrow: make(chan struct{}, 1),
@@ -72,15 +71,26 @@ func NewGate(v Verifier) *Gate {
 	return g
 }
 
-// Replace puts another verifier of the same provider in the place of the one
-// in use: the keys were read again.
+// Replace replaces the verifier by another one of the same provider, after the
+// keys were read again.
 func (g *Gate) Replace(v Verifier) { g.verifier.Store(&v) }
 
-// ErrBusy says that no place came free in time.
+// ErrBusy says that no place became free in time.
 var ErrBusy = errors.New("too many callbacks are being verified")
 
-// Verify runs the verifier. remote is for the record of what did not pass.
+// Verify runs the verifier. remote is recorded for a rejected callback.
 func (g *Gate) Verify(ctx context.Context, header http.Header, body []byte, remote string) (n doorbell.Notice, err error) {
+	return g.VerifyFor(ctx, "", header, body, remote)
+}
+
+// Has reports whether a callback's path may name this account.
+func (g *Gate) Has(account string) bool {
+	group, ok := (*g.verifier.Load()).(*Group)
+	return ok && account != "" && group.Has(account)
+}
+
+// VerifyFor verifies a callback whose path names an account, or none if empty.
+func (g *Gate) VerifyFor(ctx context.Context, account string, header http.Header, body []byte, remote string) (n doorbell.Notice, err error) {
 	lane := g.slots
 	if g.suspect(remote, time.Now()) {
 		lane = g.narrow
@@ -94,7 +104,7 @@ func (g *Gate) Verify(ctx context.Context, header http.Header, body []byte, remo
 	case <-ctx.Done():
 		return doorbell.Notice{}, ctx.Err()
 	}
-	n, err = g.guarded(ctx, header, body)
+	n, err = g.guarded(ctx, account, header, body)
 	<-lane
 	if f, ok := errors.AsType[*Forgery](err); ok {
 		g.Note(f.Reason, remote)
@@ -102,19 +112,23 @@ func (g *Gate) Verify(ctx context.Context, header http.Header, body []byte, remo
 	return n, err
 }
 
-// guarded turns a panic into a forgery: WeChat's SDK panics on a signed body
-// without resource and on a nonce that is not 12 bytes.
-func (g *Gate) guarded(ctx context.Context, header http.Header, body []byte) (n doorbell.Notice, err error) {
+// guarded turns a panic into a Forgery: a library that panics on received bytes
+// must not end the server.
+func (g *Gate) guarded(ctx context.Context, account string, header http.Header, body []byte) (n doorbell.Notice, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("verify %s: %w", g.provider, forged("malformed"))
+			err = fmt.Errorf("verify %s: %w", g.provider, Forged("malformed"))
 		}
 	}()
-	return (*g.verifier.Load()).Verify(ctx, header, body)
+	v := *g.verifier.Load()
+	if group, ok := v.(*Group); ok && account != "" {
+		return group.VerifyFor(ctx, account, header, body)
+	}
+	return v.Verify(ctx, header, body)
 }
 
-// source is who is counted: an address, and of IPv6 the network, which is what
-// one customer of a provider is given.
+// source returns what forgeries are counted by: the address, or for IPv6 the
+// network, because one customer is given a whole network.
 func source(remote string) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(remote)
 	if err != nil {
@@ -138,7 +152,7 @@ func (g *Gate) suspect(remote string, now time.Time) bool {
 	return s.forgeries > maxForgeries && now.Sub(s.since) < standingTime
 }
 
-// Note counts a callback that did not pass.
+// Note counts a rejected callback.
 func (g *Gate) Note(reason, remote string) {
 	now := time.Now()
 	g.mu.Lock()
@@ -153,7 +167,7 @@ func (g *Gate) Note(reason, remote string) {
 	}
 }
 
-// blame counts against a source. Needs g.mu.
+// blame counts a forgery against its source. Needs g.mu.
 func (g *Gate) blame(from netip.Addr, now time.Time) {
 	s, known := g.sources[from]
 	if !known && len(g.sources) >= maxSources {
@@ -177,14 +191,14 @@ func (g *Gate) blame(from netip.Addr, now time.Time) {
 	g.sources[from] = s
 }
 
-// Recent are the last callbacks that did not pass, oldest first, at most 1,000.
+// Recent returns the last rejected callbacks, oldest first, at most 1,000.
 func (g *Gate) Recent() []Rejected {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Clone(g.recent)
 }
 
-// Rejections is how many callbacks did not pass, by reason.
+// Rejections returns the number of rejected callbacks by reason.
 func (g *Gate) Rejections() map[string]int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -2,6 +2,7 @@ package payment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -13,14 +14,15 @@ import (
 	"doorbell/internal/doorbell"
 )
 
-// slow takes a second for each callback, and passes none that says no.
+// slow takes a second for each callback and rejects those whose header X is
+// "forged".
 type slow struct{ now, most atomic.Int64 }
 
 func (*slow) Provider() string { return "slow" }
 
 func (s *slow) Verify(_ context.Context, h http.Header, _ []byte) (doorbell.Notice, error) {
 	if h.Get("X") == "forged" {
-		return doorbell.Notice{}, forged("signature")
+		return doorbell.Notice{}, Forged("signature")
 	}
 	n := s.now.Add(1)
 	for most := s.most.Load(); n > most && !s.most.CompareAndSwap(most, n); most = s.most.Load() {
@@ -30,8 +32,8 @@ func (s *slow) Verify(_ context.Context, h http.Header, _ []byte) (doorbell.Noti
 	return doorbell.Notice{}, nil
 }
 
-// TestSuspectsShareOnePlace: who sent many forgeries is verified one at a time,
-// until a minute is over; nobody else waits for it.
+// TestSuspectsShareOnePlace: callbacks of a source that sent many forgeries are
+// verified one at a time for a minute; no other source waits for them.
 func TestSuspectsShareOnePlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &slow{}
@@ -43,12 +45,12 @@ func TestSuspectsShareOnePlace(t *testing.T) {
 				}
 			}
 		}
-		// most is how many of a source's callbacks are verified at once.
+		// most returns how many callbacks of a source are verified at once.
 		most := func(from string) int64 {
 			v.most.Store(0)
 			var all sync.WaitGroup
 			for range cap(g.slots) {
-				all.Go(func() { _, _ = g.Verify(t.Context(), nil, nil, from) }) // some are too late
+				all.Go(func() { _, _ = g.Verify(t.Context(), nil, nil, from) }) // some get no place in time
 			}
 			all.Wait()
 			return v.most.Load()
@@ -73,7 +75,31 @@ func TestSuspectsShareOnePlace(t *testing.T) {
 	})
 }
 
-// TestSourcesAreBounded: a flood from everywhere is not remembered for ever.
+// stumbling panics over a callback, as WeChat Pay's SDK does over a notice without a
+// resource.
+type stumbling struct{ slow }
+
+func (*stumbling) Verify(context.Context, http.Header, []byte) (doorbell.Notice, error) {
+	panic("a nonce of 11 bytes")
+}
+
+// TestAPanicIsAForgery: a library that panics over foreign bytes neither ends the
+// server nor keeps a place; the callback counts as a forgery.
+func TestAPanicIsAForgery(t *testing.T) {
+	g := NewGate(&stumbling{})
+	for range cap(g.slots) + 1 {
+		_, err := g.Verify(t.Context(), nil, nil, "203.0.113.1")
+		if f, ok := errors.AsType[*Forgery](err); !ok || f.Reason != "malformed" {
+			t.Fatalf("got %v, want a forgery", err)
+		}
+	}
+	if n := g.Rejections()["malformed"]; n != int64(cap(g.slots)+1) {
+		t.Errorf("%d are counted, want %d", n, cap(g.slots)+1)
+	}
+}
+
+// TestSourcesAreBounded: the memory of a flood from many addresses is bounded and
+// ends.
 func TestSourcesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(&slow{})
@@ -90,11 +116,11 @@ func TestSourcesAreBounded(t *testing.T) {
 			t.Errorf("%d rejected ones are kept, want %d", n, maxRejected)
 		}
 		time.Sleep(standingTime)
-		for i := range maxForgeries + 1 { // there is room again for who comes now
+		for i := range maxForgeries + 1 { // there is room again for new sources
 			g.Note(fmt.Sprint(i), "192.0.2.1")
 		}
 		if !g.suspect("192.0.2.1", time.Now()) {
-			t.Error("a source that came after the flood is not known")
+			t.Error("a source that came after the flood is not remembered")
 		}
 	})
 }

@@ -1,7 +1,7 @@
 package payment
 
 import (
-	"crypto/md5" //nolint:gosec // Alipay's rule for naming a certificate; nothing rests on it
+	"crypto/md5" //nolint:gosec // Alipay's rule for naming a certificate; no security depends on it
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
@@ -17,8 +17,8 @@ import (
 // maxKeyFile bounds a key's file: a chain of certificates is some 10 KiB.
 const maxKeyFile = 256 << 10
 
-// readKey returns what a file holds as DER: PEM, or bare base64 as Alipay's
-// key tool writes it.
+// readKey returns a key file's content as DER. The file is PEM, or bare base64 as
+// Alipay's key tool writes it.
 func readKey(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -39,6 +39,30 @@ func readKey(file string) ([]byte, error) {
 	return der, nil
 }
 
+// kindOf says what kind of key or certificate a file holds, for the error about a
+// wrong file. The text holds no content of the file.
+func kindOf(der []byte) string {
+	if _, err := x509.ParsePKCS8PrivateKey(der); err == nil {
+		return "a private key"
+	}
+	if _, err := x509.ParsePKCS1PrivateKey(der); err == nil {
+		return "a private key"
+	}
+	if _, err := x509.ParseECPrivateKey(der); err == nil {
+		return "a private key"
+	}
+	if _, err := x509.ParsePKIXPublicKey(der); err == nil {
+		return "a public key"
+	}
+	if _, err := x509.ParsePKCS1PublicKey(der); err == nil {
+		return "a public key (PKCS #1)"
+	}
+	if _, err := x509.ParseCertificate(der); err == nil {
+		return "a certificate"
+	}
+	return "neither a key nor a certificate"
+}
+
 // LoadCertificates reads X.509 certificates.
 func LoadCertificates(files []string) ([]*x509.Certificate, error) {
 	var out []*x509.Certificate
@@ -49,7 +73,7 @@ func LoadCertificates(files []string) ([]*x509.Certificate, error) {
 		}
 		c, err := x509.ParseCertificate(der)
 		if err != nil {
-			return nil, fmt.Errorf("certificate %s: %w", file, err)
+			return nil, fmt.Errorf("%s is %s; want a certificate", file, kindOf(der))
 		}
 		out = append(out, c)
 	}
@@ -64,17 +88,17 @@ func LoadPublicKey(file string) (*rsa.PublicKey, error) {
 	}
 	parsed, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
-		return nil, fmt.Errorf("public key %s: %w", file, err)
+		return nil, fmt.Errorf("%s is %s; want the provider's public key", file, kindOf(der))
 	}
 	key, ok := parsed.(*rsa.PublicKey)
 	if !ok {
-		return nil, fmt.Errorf("public key %s: is not an RSA key", file)
+		return nil, fmt.Errorf("%s is not an RSA key", file)
 	}
 	return key, nil
 }
 
-// LoadPrivateKey reads an RSA private key, PKCS #8 or PKCS #1. Its errors hold
-// nothing of the key.
+// LoadPrivateKey reads an RSA private key, PKCS #8 or PKCS #1. Its errors hold no
+// part of the key.
 func LoadPrivateKey(file string) (*rsa.PrivateKey, error) {
 	der, err := readKey(file)
 	if err != nil {
@@ -85,18 +109,18 @@ func LoadPrivateKey(file string) (*rsa.PrivateKey, error) {
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
-		return nil, fmt.Errorf("private key %s: neither PKCS #8 nor PKCS #1", file)
+		return nil, fmt.Errorf("%s is %s; want your own private key, PKCS #8 or PKCS #1", file, kindOf(der))
 	}
 	key, ok := parsed.(*rsa.PrivateKey)
 	if !ok {
-		return nil, errors.New("private key " + file + ": is not an RSA key")
+		return nil, errors.New(file + " is not an RSA key")
 	}
 	return key, nil
 }
 
-// certificateNumber is how Alipay names a certificate (alipay_cert_sn): the MD5
-// of its issuer and serial number.
-func certificateNumber(c *x509.Certificate) string {
+// CertificateNumber returns Alipay's name for a certificate (alipay_cert_sn): the
+// MD5 of its issuer and serial number.
+func CertificateNumber(c *x509.Certificate) string {
 	sum := md5.Sum([]byte(c.Issuer.String() + c.SerialNumber.String())) //nolint:gosec // a name
 	return hex.EncodeToString(sum[:])
 }

@@ -1,4 +1,4 @@
-// Package payment verifies providers' callbacks and reads what they tell.
+// Package payment verifies providers' callbacks and reads their content.
 package payment
 
 import (
@@ -6,19 +6,24 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"time"
 
 	"doorbell/internal/doorbell"
 )
 
-// MaxBody bounds a callback's body: WeChat's are about 1.5 KiB.
+// MaxBody bounds a callback's body in bytes: WeChat's have about 1.5 KiB.
 const MaxBody = 64 << 10
+
+// ClockSkew bounds the difference between a callback's timestamp and the clock
+// (WeChat Pay's rule, and Stripe's).
+const ClockSkew = 300 * time.Second
 
 // Verifier checks and reads one provider's callbacks.
 //
 //   - It never trusts a byte before the signature holds.
-//   - A callback that does not pass is a *Forgery. What it says is for
-//     counting; it holds nothing of the body.
-//   - A genuine one that is not for us, or is no success, is a Notice with a
+//   - A rejected callback returns a *Forgery. Its reason is for
+//     counting, and holds nothing of the body.
+//   - A genuine one for another account, or not a success, is a Notice with a
 //     Refusal.
 //   - It never panics, whatever the bytes.
 type Verifier interface {
@@ -26,15 +31,16 @@ type Verifier interface {
 	Verify(ctx context.Context, header http.Header, body []byte) (doorbell.Notice, error)
 }
 
-// Forgery is why a callback did not pass.
+// Forgery is the reason why a callback was rejected.
 type Forgery struct{ Reason string }
 
 func (f *Forgery) Error() string { return "callback not genuine: " + f.Reason }
 
-func forged(reason string) error { return &Forgery{Reason: reason} }
+// Forged returns a Forgery. The reason must hold nothing of the body.
+func Forged(reason string) error { return &Forgery{Reason: reason} }
 
-// bodyHash is how a body is told from another in the inbox.
-func bodyHash(body []byte) string {
+// BodyHash returns the hash that identifies a body in the inbox.
+func BodyHash(body []byte) string {
 	h := sha256.Sum256(body)
 	return hex.EncodeToString(h[:])
 }

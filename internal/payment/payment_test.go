@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// slowVerifier turns everything away once it is let go, and counts how many it
-// has in hand.
+// slowVerifier rejects every callback after it is released, and counts how many it
+// holds.
 type slowVerifier struct {
 	let  chan struct{}
 	now  atomic.Int64
@@ -34,11 +34,11 @@ func (v *slowVerifier) Verify(context.Context, http.Header, []byte) (doorbell.No
 	for most := v.most.Load(); n > most && !v.most.CompareAndSwap(most, n); most = v.most.Load() {
 	}
 	<-v.let
-	return doorbell.Notice{}, forged("signature")
+	return doorbell.Notice{}, Forged("signature")
 }
 
-// TestGateIsBounded: a flood is verified a few at a time, those without a place
-// are told to come again, and what is remembered of it is bounded.
+// TestGateIsBounded: callbacks of a flood are verified a few at a time, those
+// without a place get ErrBusy, and the memory of them is bounded.
 func TestGateIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &slowVerifier{let: make(chan struct{})}
@@ -53,9 +53,9 @@ func TestGateIsBounded(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(verifyWait + time.Second) // in virtual time: those without a place give up
+		time.Sleep(verifyWait + time.Second) // virtual time; those without a place give up
 		if busy.Load() != 10 {
-			t.Errorf("%d were told to come again, want 10", busy.Load())
+			t.Errorf("%d got ErrBusy, want 10", busy.Load())
 		}
 		close(v.let)
 		wg.Wait()
@@ -69,7 +69,7 @@ func TestGateIsBounded(t *testing.T) {
 			t.Errorf("%d are remembered, want %d", n, maxRejected)
 		}
 		if got := g.Rejections(); got["body_too_large"] != 1200 || got["signature"] != places+10-busy.Load() {
-			t.Errorf("counted %v with %d turned away, want all", got, busy.Load())
+			t.Errorf("counted %v with %d rejected, want all", got, busy.Load())
 		}
 	})
 }

@@ -11,34 +11,34 @@ import (
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/lease"
 )
 
-// Book is what the reconciler needs of the store.
-type Book interface {
-	// Unpaid are the orders without a payment that were made from one time to
-	// another, oldest first, those after the given one, at most limit.
+// Store is what the reconciler needs of the store.
+type Store interface {
+	// Unpaid returns the orders without a payment that were created between from and
+	// to and follow the given order, oldest first, at most limit.
 	Unpaid(ctx context.Context, from, to time.Time, after doorbell.Order, limit int) ([]doorbell.Order, error)
-	// Lease gives holder what only one node may do, until a time.
-	Lease(ctx context.Context, name, holder string, until time.Time) (bool, error)
-	Release(ctx context.Context, name, holder string) error
+	lease.Store
 }
 
-// ReconcilerOptions are all needed but Queriers: without any it does nothing.
+// ReconcilerOptions are all required but Queriers: without any the reconciler does
+// nothing.
 type ReconcilerOptions struct {
 	Queriers []Querier
-	Book     Book
-	// Take settles what a provider told, as it settles a callback.
+	Store    Store
+	// Take settles a notice as it settles a callback.
 	Take func(ctx context.Context, n doorbell.Notice) (doorbell.Verdict, error)
 	Log  *slog.Logger
-	Node string // this node among others
-	// After and Until are the ages of the unpaid orders that are asked for.
+	Node string // this process's name
+	// After and Until bound the age of the unpaid orders that are queried.
 	After, Until time.Duration
 }
 
-// Reconciler asks providers for orders that should have been paid: a callback
-// that never came must still ring. It asks again when an order is half as old
-// again (2, 3, 4.5 … times After), which is some 18 times in 25 hours, spread
-// so that a restart or a rush of orders makes no wave.
+// Reconciler queries providers for orders that should have been paid, because a
+// payment whose callback was lost must still ring. It queries an order again each
+// time its age has grown by half (2, 3, 4.5 … times After), some 18 times in 25
+// hours, with random spread so that a restart or a rush of orders makes no wave.
 type Reconciler struct {
 	ReconcilerOptions
 	queriers atomic.Pointer[[]Querier]
@@ -58,100 +58,87 @@ type question struct {
 // plan is when a question is asked next.
 type plan struct {
 	next time.Time
-	seen int // the sweep that saw its order last
+	made time.Time
+	seen int // number of the last sweep that saw its order
 }
 
-// asking is a question whose time has come.
+// asking is a question that is due.
 type asking struct {
 	question
 	about  doorbell.Order
 	at     Querier
-	failed bool // the answer is not known
+	failed bool // the state is unknown
 }
 
-// pause is how long a provider that fails is left alone.
+// pause is how long a failing provider is not queried.
 type pause struct {
 	until time.Time
 	last  time.Duration
 }
 
 const (
-	// sweepEvery is how often the unpaid orders are looked through.
+	// sweepEvery is the time between two sweeps of the unpaid orders.
 	sweepEvery = 5 * time.Second
-	// maxPlans bounds the questions that are planned, some 15 MiB.
+	// maxPlans bounds the planned questions, some 15 MiB.
 	maxPlans = 100_000
-	// maxQuestions bounds the questions of one sweep, at all providers
-	// together: 10 a second. WeChat Pay takes 600 a second of one merchant.
+	// maxQuestions bounds the queries of one sweep at all providers together: 10 a
+	// second. WeChat Pay accepts 600 a second from one merchant.
 	maxQuestions = 50
-	// askers ask at the same time.
-	askers = 4
-	// leaseTime is how long another node waits for one that is gone.
-	leaseTime = 30 * time.Second
+	// askers is the number of concurrent queries.
+	askers    = 4
 	leaseName = "reconciler"
-	// A provider that fails is left alone for minPause, then twice that, up to
-	// maxPause.
+	// A failing provider is not queried for minPause, then for twice as long each
+	// time, up to maxPause.
 	minPause = 5 * time.Second
 	maxPause = 2 * time.Minute
-	// maxStep is the longest time between two questions about an order.
+	// clockSlack is the allowed difference between the clocks of two nodes.
+	clockSlack = 5 * time.Second
+	// maxStep is the longest time between two queries about an order.
 	maxStep = 2 * time.Hour
-	// spread is how much of a step is chance.
+	// spread is the random part of a step.
 	spread = 0.1
-	// firstSpread is over how long the orders found at a start are asked for.
+	// firstSpread is the time over which the orders found at a start are queried.
 	firstSpread = 20 * time.Second
 )
 
-// NewReconciler starts nothing.
+// NewReconciler returns a reconciler; only Run starts it.
 func NewReconciler(o ReconcilerOptions) *Reconciler {
 	r := &Reconciler{ReconcilerOptions: o, plans: map[question]*plan{}, pauses: map[string]pause{}}
 	r.Replace(o.Queriers)
 	return r
 }
 
-// Replace puts others in the place of the queriers: the keys were read again.
+// Replace replaces the queriers, after the keys were read again.
 func (r *Reconciler) Replace(q []Querier) { r.queriers.Store(&q) }
 
-// Counts are how many questions were asked, and how many of them found money
-// whose callback had not come.
+// Counts returns the number of queries, and how many found a payment whose
+// callback had not come.
 func (r *Reconciler) Counts() (asked, found int64) { return r.asked.Load(), r.found.Load() }
 
-// Run asks until ctx ends. Only the node that holds the lease does.
+// Run queries until ctx ends, while this node holds the lease.
 func (r *Reconciler) Run(ctx context.Context) error {
 	if len(*r.queriers.Load()) == 0 {
 		return nil
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if err := r.Book.Release(ctx, leaseName, r.Node); err != nil {
-			r.Log.WarnContext(ctx, "reconciler's lease not given back", "error", err)
-		}
-	}()
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	var next time.Time // of the lease
-	held := false
-	for sweep := 0; ; sweep++ {
-		if now := time.Now(); !now.Before(next) {
-			var err error
-			if held, err = r.Book.Lease(ctx, leaseName, r.Node, now.Add(leaseTime)); err != nil && ctx.Err() == nil {
-				r.Log.ErrorContext(ctx, "reconciler has no lease", "error", err)
-			}
-			next = now.Add(leaseTime / 3)
-		}
-		if held {
+	sweep := 0
+	lease.Keeper{Store: r.Store, Name: leaseName, Holder: r.Node, Log: r.Log}.Run(ctx, func(ctx context.Context) {
+		tick := time.NewTicker(sweepEvery)
+		defer tick.Stop()
+		for ctx.Err() == nil {
 			if err := r.sweep(ctx, sweep, time.Now()); err != nil && ctx.Err() == nil {
-				r.Log.ErrorContext(ctx, "unpaid orders not read", "error", err)
+				r.Log.ErrorContext(ctx, "reading the unpaid orders failed", "error", err)
+			}
+			sweep++
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
 			}
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+	})
+	return nil
 }
 
-// sweep looks through the unpaid orders and asks what is due.
+// sweep reads the unpaid orders and asks the questions that are due.
 func (r *Reconciler) sweep(ctx context.Context, sweep int, now time.Time) error {
 	due, err := r.due(ctx, sweep, now)
 	if err != nil {
@@ -162,7 +149,7 @@ func (r *Reconciler) sweep(ctx context.Context, sweep int, now time.Time) error 
 	for range min(askers, len(due)) {
 		running.Go(func() {
 			for a := range work {
-				a.failed = !r.ask(ctx, a)
+				a.failed = ctx.Err() != nil || !r.ask(ctx, a) // without the lease nothing more is asked
 			}
 		})
 	}
@@ -176,7 +163,7 @@ func (r *Reconciler) sweep(ctx context.Context, sweep int, now time.Time) error 
 		tried[a.provider] = true
 		if a.failed {
 			failed[a.provider] = true
-			r.plans[a.question].next = now // again, after the pause
+			r.plans[a.question].next = now // asked again after the pause
 		}
 	}
 	for provider := range tried {
@@ -190,20 +177,26 @@ func (r *Reconciler) sweep(ctx context.Context, sweep int, now time.Time) error 
 	return nil
 }
 
-// due returns what to ask now, and plans when to ask again.
+// due returns the questions to ask now, and plans when to ask them again.
 func (r *Reconciler) due(ctx context.Context, sweep int, now time.Time) ([]*asking, error) {
 	var due []*asking
 	var last doorbell.Order
 	const page = 500
 	left := 0
+	from, to := now.Add(-r.Until), now.Add(-r.After)
 	for more := true; more; {
-		orders, err := r.Book.Unpaid(ctx, now.Add(-r.Until), now.Add(-r.After), last, page)
+		orders, err := r.Store.Unpaid(ctx, from, to, last, page)
 		if err != nil {
 			return nil, err
 		}
 		for _, o := range orders {
 			last = o
 			for _, q := range *r.queriers.Load() {
+				if group, ok := q.(*QueryGroup); ok {
+					if q, ok = group.For(o.Shop); !ok {
+						continue
+					}
+				}
 				switch p := r.plan(o, q, sweep, now); {
 				case p == nil:
 					left++
@@ -213,26 +206,37 @@ func (r *Reconciler) due(ctx context.Context, sweep int, now time.Time) ([]*aski
 			}
 		}
 		more = len(orders) == page
+		if ahead := now.Add(clockSlack); !more && from.Before(now) {
+			// Orders with a time in the future were created before the clock was set
+			// back.
+			from, to, more = ahead, now.AddDate(100, 0, 0), true
+		}
 	}
 	if left > 0 {
-		r.Log.WarnContext(ctx, "too many unpaid orders to ask for all", "left", left)
+		r.Log.WarnContext(ctx, "too many unpaid orders to query all", "left", left)
 	}
 	for q, p := range r.plans {
 		if p.seen != sweep { // paid, or too old
 			delete(r.plans, q)
 		}
 	}
-	// The youngest first: food that is not begun yet. The others stay due.
+	// The youngest first: their food is not begun yet. The others stay due.
 	slices.SortFunc(due, func(a, b *asking) int { return b.about.CreatedAt.Compare(a.about.CreatedAt) })
 	due = due[:min(len(due), maxQuestions)]
 	for _, a := range due {
-		r.plans[a.question].next = now.Add(step(now.Sub(a.about.CreatedAt)))
+		p := r.plans[a.question]
+		age := now.Sub(a.about.CreatedAt)
+		if age < 0 { // the clock was set back since, so the age is unknown
+			age = r.After + now.Sub(p.made)
+		}
+		p.next = now.Add(step(age))
 	}
 	return due, nil
 }
 
-// plan finds or makes the plan of one question; nil where there is no room for
-// it. Neither provider takes another currency here: its plan is never due.
+// plan returns the plan of a question and creates it if needed; nil if there is no
+// room. An order in a currency that this provider does not take gets a plan that
+// is never due.
 func (r *Reconciler) plan(o doorbell.Order, at Querier, sweep int, now time.Time) *plan {
 	q := question{o.ID, at.Provider()}
 	p := r.plans[q]
@@ -240,7 +244,7 @@ func (r *Reconciler) plan(o doorbell.Order, at Querier, sweep int, now time.Time
 		if len(r.plans) >= maxPlans {
 			return nil
 		}
-		p = &plan{next: now}
+		p = &plan{next: now, made: now}
 		if sweep == 0 {
 			p.next = now.Add(rand.N(firstSpread))
 		}
@@ -253,13 +257,14 @@ func (r *Reconciler) plan(o doorbell.Order, at Querier, sweep int, now time.Time
 	return p
 }
 
-// step is the time to the next question about an order of this age.
+// step returns the time until the next question about an order of this age.
 func step(age time.Duration) time.Duration {
 	d := min(age/2, maxStep)
 	return d + time.Duration(spread*(2*rand.Float64()-1)*float64(d))
 }
 
-// ask asks, and settles what it finds. It reports whether the answer is known.
+// ask asks a question and settles the payment that it finds. It reports whether
+// the state is known.
 func (r *Reconciler) ask(ctx context.Context, a *asking) bool {
 	r.asked.Add(1)
 	n, err := a.at.Query(ctx, a.about.Number)
@@ -268,19 +273,20 @@ func (r *Reconciler) ask(ctx context.Context, a *asking) bool {
 		return true
 	case err != nil:
 		if ctx.Err() == nil {
-			r.Log.WarnContext(ctx, "provider not asked", "provider", a.provider, "number", a.about.Number, "error", err)
+			r.Log.WarnContext(ctx, "payment query failed", "provider", a.provider, "number", a.about.Number, "error", err)
 		}
 		return false
 	}
-	// Stopping must not leave a payment half told.
+	// Not cancelled at shutdown: a payment that was found must be settled
+	// completely.
 	verdict, err := r.Take(context.WithoutCancel(ctx), n)
 	if err != nil {
-		r.Log.ErrorContext(ctx, "payment found and not kept", "provider", a.provider, "number", a.about.Number, "error", err)
+		r.Log.ErrorContext(ctx, "storing a queried payment failed", "provider", a.provider, "number", a.about.Number, "error", err)
 		return false
 	}
 	if verdict == doorbell.Settled || verdict == doorbell.PaidAfterCancel {
 		r.found.Add(1)
 	}
-	r.Log.WarnContext(ctx, "payment found by asking", "provider", a.provider, "number", a.about.Number, "transaction", n.Transaction, "verdict", verdict)
+	r.Log.WarnContext(ctx, "payment found by query", "provider", a.provider, "number", a.about.Number, "transaction", n.Transaction, "verdict", verdict)
 	return true
 }

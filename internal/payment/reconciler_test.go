@@ -19,12 +19,15 @@ import (
 
 	"doorbell/internal/doorbell"
 	"doorbell/internal/payment"
+	"doorbell/internal/payment/alipay"
 	"doorbell/internal/payment/paysim"
+	"doorbell/internal/payment/providers"
+	"doorbell/internal/payment/wechat"
 	"doorbell/internal/store"
 	"doorbell/transport/transporttest"
 )
 
-// direct is a line to the providers without a network.
+// direct sends requests to the providers without a network.
 type direct struct{ http.Handler }
 
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -39,21 +42,21 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// shop is a shop's own system with its providers, in a bubble of virtual time.
+// shop is a shop's own system with its providers, in virtual time.
 type shop struct {
 	t       *testing.T
 	store   *store.Store
 	service *doorbell.Service
 	ledger  *paysim.Ledger
 	keys    *rsa.PrivateKey
-	sims    *paysim.Providers
+	sims    *providers.Players
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
 
-func openShop(t *testing.T, sims *paysim.Providers, merchant *rsa.PrivateKey) *shop {
+func openShop(t *testing.T, sims *providers.Players, merchant *rsa.PrivateKey) *shop {
 	t.Helper()
-	s := &shop{t: t, sims: sims, keys: merchant, ledger: &paysim.Ledger{WeChat: sims.WeChat, Alipay: sims.Alipay, Merchant: &merchant.PublicKey}}
+	s := &shop{t: t, sims: sims, keys: merchant, ledger: &paysim.Ledger{Players: []paysim.Asked{sims.WeChat, sims.Alipay}, Merchant: &merchant.PublicKey}}
 	texts, err := doorbell.ParseTexts(map[doorbell.Type]string{1: "{{.Number}}", 2: "{{.Number}}", 3: "{{.Number}}", 4: "{{.Number}}"})
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +67,7 @@ func openShop(t *testing.T, sims *paysim.Providers, merchant *rsa.PrivateKey) *s
 	s.service = doorbell.NewService(s.store, doorbell.Rules{Texts: texts}, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	s.running.Go(func() { _ = s.store.Run(ctx) }) // nil always
+	s.running.Go(func() { _ = s.store.Run(ctx) }) // Run always returns nil
 	return s
 }
 
@@ -76,23 +79,23 @@ func (s *shop) close() {
 	}
 }
 
-// queriers ask over the direct line.
+// queriers returns queriers that use the direct transport.
 func (s *shop) queriers(ctx context.Context) []payment.Querier {
 	s.t.Helper()
-	by := payment.Asking{Key: s.keys, Serial: "AB12", API: "http://providers", Transport: direct{s.ledger}}
-	wechat, err := payment.NewWeChatQuery(ctx, s.sims.WeChat.Account(), by)
+	byMerchant := wechat.Asking{Key: s.keys, Serial: "AB12", API: "http://providers", Transport: direct{s.ledger}}
+	weChat, err := wechat.NewQuerier(ctx, s.sims.WeChat.Account(), byMerchant)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	by.API += "/gateway.do"
-	alipay, err := payment.NewAlipayQuery(s.sims.Alipay.Account(), by)
+	byApp := alipay.Asking{Key: s.keys, API: "http://providers/gateway.do", Transport: direct{s.ledger}}
+	aliPay, err := alipay.NewQuerier(s.sims.Alipay.Account(), byApp)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return []payment.Querier{wechat, alipay}
+	return []payment.Querier{weChat, aliPay}
 }
 
-// watched counts who asks, and tells when two nodes do.
+// watched records which node asks, and whether two do.
 type watched struct {
 	payment.Querier
 	node   string
@@ -105,21 +108,21 @@ func (w watched) Query(ctx context.Context, number string) (doorbell.Notice, err
 	return w.Querier.Query(ctx, number)
 }
 
-var merchantAndProviders = sync.OnceValues(func() (*rsa.PrivateKey, *paysim.Providers) {
-	merchant, err := paysim.NewAlipay() // a key like any other
+var merchantAndProviders = sync.OnceValues(func() (*rsa.PrivateKey, *providers.Players) {
+	merchant, err := alipay.NewPlayer() // any RSA key serves
 	if err != nil {
 		panic(err)
 	}
-	sims, err := paysim.New()
+	sims, err := providers.NewPlayers()
 	if err != nil {
 		panic(err)
 	}
 	return merchant.Key, sims
 })
 
-// TestEveryPaymentRingsOnce: providers that drop 30 % of their callbacks, call
-// late and twice, answer no question for a while; two nodes that take turns.
-// Every order that was paid rings, once; no other does.
+// TestEveryPaymentRingsOnce: providers drop 30 % of their callbacks, call late and
+// twice, and answer no query for a while; two nodes take turns. Every paid order
+// rings once, and no other does.
 func TestEveryPaymentRingsOnce(t *testing.T) {
 	merchant, sims := merchantAndProviders()
 	orders := transporttest.Size(t, "DOORBELL_TEST_DROPPED", 60)
@@ -138,7 +141,7 @@ func TestEveryPaymentRingsOnce(t *testing.T) {
 				q = append(q, watched{one, name, &asking, t})
 			}
 			r := payment.NewReconciler(payment.ReconcilerOptions{
-				Queriers: q, Book: s.store, Take: s.service.TakeNotice, Log: log, Node: name, After: time.Minute, Until: 3 * time.Hour,
+				Queriers: q, Store: s.store, Take: s.service.TakeNotice, Log: log, Node: name, After: time.Minute, Until: 3 * time.Hour,
 			})
 			ctx, stop := context.WithCancel(ctx)
 			nodes.Go(func() {
@@ -156,7 +159,7 @@ func TestEveryPaymentRingsOnce(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if by := asking.Load(); by == nil || *by != "one" {
-			t.Errorf("asked by another than the first node")
+			t.Errorf("a node other than the first one asked")
 		}
 		stopFirst()
 		late := s.customers(rng, orders/4)
@@ -164,16 +167,16 @@ func TestEveryPaymentRingsOnce(t *testing.T) {
 		stop()
 		nodes.Wait()
 		if by := asking.Load(); *by != "two" {
-			t.Errorf("asked by %s after the first node's end, want the other", *by)
+			t.Errorf("%s asked after the first node's end, want the other node", *by)
 		}
 		for number, want := range merge(paid, late) {
 			s.wantRings(number, want)
-			if n := s.ledger.Asked(number); n > 60 { // 14 times at each of two providers, more where there is an error, or another node
-				t.Errorf("order %s was asked for %d times", number, n)
+			if n := s.ledger.Asked(number); n > 60 { // 14 times at each of two providers, and more after an error or from another node
+				t.Errorf("order %s was queried %d times", number, n)
 			}
 		}
 		if strings.Contains(logs.String(), "oTrial") {
-			t.Error("the log holds what a provider said of its customer")
+			t.Error("the log holds a provider's text about a customer")
 		}
 	})
 }
@@ -196,8 +199,8 @@ func merge(a, b map[string]int) map[string]int {
 	return a
 }
 
-// customers order over an hour; most pay, at WeChat or Alipay. It returns how
-// often each number must ring.
+// customers places orders over an hour; most pay, at WeChat or Alipay. It returns
+// how often each number must ring.
 func (s *shop) customers(rng *rand.Rand, orders int) map[string]int {
 	s.t.Helper()
 	rings := map[string]int{}
@@ -217,19 +220,19 @@ func (s *shop) customers(rng *rand.Rand, orders int) map[string]int {
 	return rings
 }
 
-// pay is one customer's payment and what becomes of its callback.
+// pay makes one customer's payment and sends, drops or repeats its callback.
 func (s *shop) pay(rng *rand.Rand, number string) {
 	s.t.Helper()
 	m := paysim.Payment{Number: number, Transaction: "T-" + number, Minor: 100}
-	sim := []paysim.Provider{s.sims.WeChat, s.sims.Alipay}[rng.IntN(2)]
+	sim := []paysim.Player{s.sims.WeChat, s.sims.Alipay}[rng.IntN(2)]
 	s.ledger.Pay(sim.Name(), m)
 	copies := rng.IntN(3)
 	if rng.IntN(10) < 3 {
-		copies = 0 // dropped, for good
+		copies = 0 // dropped for ever
 	} else if copies == 0 {
 		copies = 1
 	}
-	v, err := sim.Verifier()
+	v, err := paysim.Verifier(sim)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -274,7 +277,8 @@ func (s *shop) wantRings(number string, want int) {
 	}
 }
 
-// TestQueries: what a provider's answer means, and that another's is none.
+// TestQueries: what each answer of a provider means; another provider's answer is
+// refused.
 func TestQueries(t *testing.T) {
 	merchant, sims := merchantAndProviders()
 	synctest.Test(t, func(t *testing.T) {
@@ -313,21 +317,21 @@ func TestQueries(t *testing.T) {
 				}
 			}
 			if _, err := q.Query(t.Context(), "NOBODY"); !errors.Is(err, payment.ErrNotPaid) {
-				t.Errorf("%s, an order that it does not know: %v", q.Provider(), err)
+				t.Errorf("%s, an unknown order: %v", q.Provider(), err)
 			}
 			s.ledger.Break(1)
 			if _, err := q.Query(t.Context(), "Q-0"); err == nil || errors.Is(err, payment.ErrNotPaid) || strings.Contains(err.Error(), "oTrial") {
-				t.Errorf("%s, an error of the provider's: %v", q.Provider(), err)
+				t.Errorf("%s, an error of the provider: %v", q.Provider(), err)
 			}
 		}
 	})
 }
 
-// TestAnswersOfAnother: an answer that somebody else signed, or that is of
-// another order, is no answer.
+// TestAnswersOfAnother: an answer that is signed by somebody else or about another
+// order is refused.
 func TestAnswersOfAnother(t *testing.T) {
 	merchant, sims := merchantAndProviders()
-	strangers, err := paysim.New()
+	strangers, err := providers.NewPlayers()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,14 +348,14 @@ func TestAnswersOfAnother(t *testing.T) {
 		s.ledger.MixUp("B")
 		for _, q := range s.queriers(t.Context()) {
 			if n, err := q.Query(t.Context(), "A"); err == nil || errors.Is(err, payment.ErrNotPaid) {
-				t.Errorf("%s took the answer about another order: %+v, %v", q.Provider(), n, err)
+				t.Errorf("%s accepted the answer about another order: %+v, %v", q.Provider(), n, err)
 			}
 		}
 		s.ledger.MixUp("")
-		s.ledger.WeChat, s.ledger.Alipay = strangers.WeChat, strangers.Alipay
+		s.ledger.Players = []paysim.Asked{strangers.WeChat, strangers.Alipay}
 		for _, q := range s.queriers(t.Context()) {
 			if n, err := q.Query(t.Context(), "A"); err == nil || errors.Is(err, payment.ErrNotPaid) {
-				t.Errorf("%s took a stranger's answer: %+v, %v", q.Provider(), n, err)
+				t.Errorf("%s accepted a stranger's answer: %+v, %v", q.Provider(), n, err)
 			}
 		}
 	})

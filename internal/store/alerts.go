@@ -5,18 +5,21 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
+	"math/bits"
+	"math/rand/v2"
 	"strings"
 	"time"
 
 	"doorbell/internal/doorbell"
 )
 
-const alertColumns = `shop_id, seq, type, source, order_id, number, content, test, actor, created_at`
+const alertColumns = `shop_id, seq, type, source, order_id, number, content, test, actor, created_at, nonce`
 
 func scanAlert(scan func(...any) error, more ...any) (a doorbell.Alert, err error) {
 	var created int64
 	err = scan(append([]any{
-		&a.Shop, &a.Seq, &a.Type, &a.Source, &a.OrderID, &a.Number, &a.Content, &a.Test, &a.Actor, &created,
+		&a.Shop, &a.Seq, &a.Type, &a.Source, &a.OrderID, &a.Number, &a.Content, &a.Test, &a.Actor, &created, &a.Nonce,
 	}, more...)...)
 	a.Time = instant(created)
 	return a, err
@@ -24,32 +27,43 @@ func scanAlert(scan func(...any) error, more ...any) (a doorbell.Alert, err erro
 
 // Append implements doorbell.LogTx.
 func (t *txn) Append(a doorbell.Alert) (doorbell.Alert, error) {
-	seq, err := t.dialect.bumpSeq(t, a.Shop)
-	if err != nil {
+	var err error
+	if a.Seq, a.Epoch, a.Prev, err = t.dialect.bumpSeq(t, a.Shop); err != nil {
 		return a, fmt.Errorf("take the next seq of shop %d: %w", a.Shop, err)
 	}
-	a.Seq = seq
+	a.Nonce = newNonce()
 	if !a.Type.Rings() {
 		err := t.exec(`update alerts set ringing = 0 where shop_id = ? and source = ? and order_id = ? and ringing = 1`,
 			a.Shop, a.Source, a.OrderID)
 		if err != nil {
-			return a, fmt.Errorf("silence order %d: %w", a.OrderID, err)
+			return a, fmt.Errorf("close the open alerts of order %d: %w", a.OrderID, err)
 		}
 	}
-	err = t.exec(`insert into alerts (`+alertColumns+`, ringing) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		a.Shop, a.Seq, a.Type, a.Source, a.OrderID, a.Number, a.Content, a.Test, a.Actor, millis(a.Time), a.Type.Rings())
+	err = t.exec(`insert into alerts (`+alertColumns+`, ringing) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		a.Shop, a.Seq, a.Type, a.Source, a.OrderID, a.Number, a.Content, a.Test, a.Actor, millis(a.Time), a.Nonce, a.Type.Rings())
 	if err != nil {
 		return a, fmt.Errorf("append alert %d of shop %d: %w", a.Seq, a.Shop, err)
 	}
 	t.alerts = append(t.alerts, a)
+	t.links.keep(a)
+	if t.turns != nil {
+		t.turns.take(a.Shop, a.Seq)
+	}
 	return a, nil
 }
+
+// newNonce returns a random nonce above 0; 0 stands for no nonce.
+func newNonce() doorbell.Nonce { return doorbell.Nonce(rand.Int64N(math.MaxInt64) + 1) }
 
 // Alert implements doorbell.LogTx.
 func (t *txn) Alert(shop doorbell.ShopID, seq doorbell.Seq) (doorbell.Alert, error) {
 	if err := t.dialect.lockHead(t, shop); err != nil {
 		return doorbell.Alert{}, err
 	}
+	return t.alert(shop, seq)
+}
+
+func (t *txn) alert(shop doorbell.ShopID, seq doorbell.Seq) (doorbell.Alert, error) {
 	a, err := scanAlert(t.row(`select `+alertColumns+` from alerts where shop_id = ? and seq = ?`, shop, seq).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return a, doorbell.Refuse(doorbell.NotFound, "Shop %d has no alert %d.", "门店 %d 没有提醒 %d。", shop, seq)
@@ -98,31 +112,31 @@ func (t *txn) SaveKey(k doorbell.Key, hash string, seq doorbell.Seq, at time.Tim
 		k.Subject, k.Shop, k.Value, hash, seq, millis(at))
 }
 
-// Positions tells the log's epoch and where each shop stands, from one
-// snapshot. A shop without a head is at 0; reading makes none.
+// Positions returns the log's epoch and each shop's last seq, read from one
+// snapshot. For a shop without alerts the seq is 0; reading creates no row.
 func (s *Store) Positions(ctx context.Context, shops []doorbell.ShopID) (epoch string, at map[doorbell.ShopID]doorbell.Position, err error) {
 	return positions(ctx, s.reads, shops)
 }
 
-// querier is the pool, or a snapshot on it.
+// querier is the pool of reading connections, or a snapshot that was taken from
+// it.
 type querier interface {
-	query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	query(ctx context.Context, query string, args ...any) (rows, error)
 }
 
-// positions is one statement, and so one snapshot without a transaction: a
+// positions reads with one statement, which is a snapshot without a transaction: a
 // console that connects waits for it (25 µs became 14).
 func positions(ctx context.Context, q querier, shops []doorbell.ShopID) (epoch string, at map[doorbell.ShopID]doorbell.Position, err error) {
 	at = make(map[doorbell.ShopID]doorbell.Position, len(shops))
-	list, args := `null`, make([]any, len(shops))
+	ids := make([]any, len(shops))
 	for i, shop := range shops {
-		args[i] = shop
+		ids[i] = shop
 		at[shop] = doorbell.Position{Head: 0, Oldest: 1}
 	}
-	if len(shops) > 0 {
-		list = `?` + strings.Repeat(`, ?`, len(shops)-1)
-	}
-	rows, err := q.query(ctx, `select value, 0, 0, 0 from meta where name = 'epoch' union all
-		select '', h.shop_id, h.last_seq, coalesce((select min(a.seq) from alerts a where a.shop_id = h.shop_id), h.last_seq + 1)
+	list, args := inList(ids)
+	rows, err := q.query(ctx, `select value, 0, 0, 0, 0 from meta where name = 'epoch' union all
+		select '', h.shop_id, h.last_seq, coalesce((select min(a.seq) from alerts a where a.shop_id = h.shop_id), h.last_seq + 1),
+			coalesce((select l.nonce from alerts l where l.shop_id = h.shop_id and l.seq = h.last_seq), 0)
 		from shop_heads h where h.shop_id in (`+list+`)`, args...)
 	if err != nil {
 		return "", nil, fmt.Errorf("read the epoch and the heads: %w", err)
@@ -131,7 +145,7 @@ func positions(ctx context.Context, q querier, shops []doorbell.ShopID) (epoch s
 		var value string
 		var shop doorbell.ShopID
 		var p doorbell.Position
-		err := r.Scan(&value, &shop, &p.Head, &p.Oldest)
+		err := r.Scan(&value, &shop, &p.Head, &p.Oldest, &p.Nonce)
 		if shop == 0 {
 			epoch = value
 		} else {
@@ -145,16 +159,32 @@ func positions(ctx context.Context, q querier, shops []doorbell.ShopID) (epoch s
 	return epoch, at, err
 }
 
-// DrawEpoch gives the log a new epoch, unless another node has replaced old by
-// now: the log was found to have gone back.
+// inList returns the placeholders for `in (…)` and their arguments. The number of
+// placeholders is rounded up to 0, 1, 2, 4, 8 … and the last value fills the spare
+// ones, so that ten prepared statements serve lists of every length.
+func inList(values []any) (places string, args []any) {
+	if len(values) == 0 {
+		return `null`, nil
+	}
+	n := 1 << bits.Len(uint(len(values)-1))
+	args = append(make([]any, 0, n), values...)
+	for len(args) < n {
+		args = append(args, values[len(values)-1])
+	}
+	return `?` + strings.Repeat(`, ?`, n-1), args
+}
+
+// DrawEpoch gives the log a new epoch after the log was found to have gone back.
+// It does nothing if another node has replaced the epoch old meanwhile.
 func (s *Store) DrawEpoch(ctx context.Context, old string) error {
-	return s.writer.do(ctx, func(t *txn) error {
+	return s.queue.do(ctx, func(t *txn) error {
+		t.links.epoch = "" // alerts that this transaction appends later carry the new epoch
 		return t.exec(`update meta set value = ? where name = 'epoch' and value = ?`, newEpoch(), old)
 	})
 }
 
-// AlertsAfter returns the shop's alerts with seq > after, rising, at most
-// limit. It returns none, not NotFound, for a shop that has none.
+// AlertsAfter returns the shop's alerts with seq > after, rising, at most limit.
+// For a shop without alerts it returns an empty slice, not NotFound.
 func (s *Store) AlertsAfter(ctx context.Context, shop doorbell.ShopID, after doorbell.Seq, limit int) ([]doorbell.Alert, error) {
 	rows, err := s.reads.query(ctx, `select `+alertColumns+` from alerts
 		where shop_id = ? and seq > ? order by seq limit ?`, shop, after, limit)
@@ -171,25 +201,30 @@ func (s *Store) AlertsAfter(ctx context.Context, shop doorbell.ShopID, after doo
 }
 
 // snapshot runs read in one read-only transaction.
-func (s *Store) snapshot(ctx context.Context, read func(snapshot) error) error {
+func (s *Store) snapshot(ctx context.Context, read func(context.Context, snapshot) error) error {
 	var wanted []string
-	if err := s.transaction(ctx, func(tx *sql.Tx) error { return read(snapshot{tx, s.reads, &wanted}) }); err != nil {
+	if err := s.transaction(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		return read(ctx, snapshot{tx, s.reads, &wanted})
+	}); err != nil {
 		return err
 	}
 	s.reads.prepare(ctx, wanted)
 	return nil
 }
 
-func (s *Store) transaction(ctx context.Context, read func(*sql.Tx) error) error {
-	tx, err := s.reads.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+func (s *Store) transaction(ctx context.Context, read func(context.Context, *sql.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	tx, err := s.reads.db.BeginTx(ctx, s.dialect.snapshot)
 	if err != nil {
 		return fmt.Errorf("begin to read: %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // nothing to lose
-	return read(tx)
+	return read(ctx, tx)
 }
 
-// Shops lists the shops that have a log, rising, those after the given one.
+// Shops returns the shops that have a log and follow the given one, in rising
+// order.
 func (s *Store) Shops(ctx context.Context, after doorbell.ShopID, limit int) (shops []doorbell.ShopID, err error) {
 	rows, err := s.reads.query(ctx, `select shop_id from shop_heads where shop_id > ? order by shop_id limit ?`, after, limit)
 	if err != nil {
@@ -206,10 +241,19 @@ func (s *Store) Shops(ctx context.Context, after doorbell.ShopID, limit int) (sh
 
 // Unheard implements doorbell.Store.
 func (s *Store) Unheard(ctx context.Context, before time.Time, limit int) (out []doorbell.Alert, err error) {
+	return s.unheard(ctx, `created_at < ?`, before, limit)
+}
+
+// UnheardAfter implements doorbell.Store.
+func (s *Store) UnheardAfter(ctx context.Context, after time.Time, limit int) (out []doorbell.Alert, err error) {
+	return s.unheard(ctx, `created_at > ?`, after, limit)
+}
+
+func (s *Store) unheard(ctx context.Context, when string, at time.Time, limit int) (out []doorbell.Alert, err error) {
 	rows, err := s.reads.query(ctx, `select `+alertColumns+` from alerts
-		where ringing = 1 and heard = 0 and created_at < ? order by created_at limit ?`, millis(before), limit)
+		where ringing = 1 and heard = 0 and `+when+` order by created_at limit ?`, millis(at), limit)
 	if err != nil {
-		return nil, fmt.Errorf("read what nobody heard: %w", err)
+		return nil, fmt.Errorf("read the unheard alerts: %w", err)
 	}
 	err = eachRow(rows, func(r *sql.Rows) error {
 		a, err := scanAlert(r.Scan)

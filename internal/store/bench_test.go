@@ -10,7 +10,7 @@ import (
 	"doorbell/internal/doorbell"
 )
 
-// benchStore has 100 shops with 100 alerts each.
+// benchStore creates a store of 100 shops with 100 alerts each.
 func benchStore(b *testing.B) *Store {
 	b.Helper()
 	s := openTestSQLite(b, nil)
@@ -28,7 +28,8 @@ func benchStore(b *testing.B) *Store {
 	return s
 }
 
-// BenchmarkAppend is one alert by one caller: the time is the disk's fsync.
+// BenchmarkAppend writes one alert at a time from one caller: the time is the
+// disk's fsync.
 func BenchmarkAppend(b *testing.B) {
 	s := benchStore(b)
 	b.ReportAllocs()
@@ -37,8 +38,8 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// cpuTime is what the process has used: on a machine that others use too, it
-// tells more than the clock.
+// cpuTime returns the CPU time of this process: on a machine that others use too,
+// it is steadier than the clock.
 func cpuTime(b *testing.B) int64 {
 	b.Helper()
 	var u syscall.Rusage
@@ -48,8 +49,8 @@ func cpuTime(b *testing.B) int64 {
 	return u.Utime.Nano() + u.Stime.Nano()
 }
 
-// BenchmarkAppend64 is one alert by one of 64 callers, spread over 100 shops:
-// what an alert costs where several share a commit.
+// BenchmarkAppend64 writes from 64 callers to 100 shops: the cost of an alert
+// where several share a commit.
 func BenchmarkAppend64(b *testing.B) {
 	s := benchStore(b)
 	b.ReportAllocs()
@@ -65,7 +66,7 @@ func BenchmarkAppend64(b *testing.B) {
 	})
 }
 
-// BenchmarkAlertsAfter is what a console reads that comes back.
+// BenchmarkAlertsAfter reads what a console reads that comes back.
 func BenchmarkAlertsAfter(b *testing.B) {
 	s := benchStore(b)
 	for _, n := range []int{1, 64} {
@@ -80,7 +81,7 @@ func BenchmarkAlertsAfter(b *testing.B) {
 	}
 }
 
-// BenchmarkPositions is the audit's question, each second.
+// BenchmarkPositions asks what the audit asks each second.
 func BenchmarkPositions(b *testing.B) {
 	s := benchStore(b)
 	for _, n := range []int{1, 64} {
@@ -99,7 +100,7 @@ func BenchmarkPositions(b *testing.B) {
 	}
 }
 
-// BenchmarkOpenAlerts is a console's picture.
+// BenchmarkOpenAlerts reads the snapshot of a console.
 func BenchmarkOpenAlerts(b *testing.B) {
 	s := benchStore(b)
 	b.ReportAllocs()

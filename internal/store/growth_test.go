@@ -12,7 +12,7 @@ import (
 // growthShops share the log of BenchmarkGrowth.
 const growthShops = 1000
 
-// grown is a store whose log has n alerts, of which the last hundred of each
+// grown creates a store whose log has n alerts, of which the last hundred of each
 // shop ring, as after years without pruning.
 func grown(b *testing.B, n int) *Store {
 	b.Helper()
@@ -20,7 +20,7 @@ func grown(b *testing.B, n int) *Store {
 	for _, query := range []string{
 		`with recursive i (n) as (select 0 union all select n + 1 from i where n + 1 < ` + strconv.Itoa(n) + `)
 			insert into alerts (` + alertColumns + `, ringing) select n % 1000 + 1, n / 1000 + 1, 1, 'order', n + 1, '17323456' || n,
-			'订单号：17323456' || n, 0, 'pay:wechat', 1700000000000 + n, n / 1000 + 101 > ` + strconv.Itoa(n/growthShops) + ` from i`,
+			'订单号：17323456' || n, 0, 'pay:wechat', 1700000000000 + n, n + 1, n / 1000 + 101 > ` + strconv.Itoa(n/growthShops) + ` from i`,
 		`insert into shop_heads (shop_id, last_seq) select shop_id, max(seq) from alerts group by shop_id`,
 		`pragma wal_checkpoint(truncate)`,
 	} {
@@ -31,8 +31,8 @@ func grown(b *testing.B, n int) *Store {
 	return s
 }
 
-// BenchmarkGrowth is what a console and an order system ask for, in logs of ten
-// thousand alerts and, by DOORBELL_BENCH_LOG, up to ten million: none may slow
+// BenchmarkGrowth measures what a console and an order system read in logs of ten
+// thousand alerts and, by DOORBELL_BENCH_LOG, up to ten million: no read may slow
 // down.
 func BenchmarkGrowth(b *testing.B) {
 	most, err := strconv.Atoi(os.Getenv("DOORBELL_BENCH_LOG"))
@@ -52,7 +52,7 @@ func benchGrown(b *testing.B, n int) {
 		q.Shop = shop(i)
 		got, err := s.Alerts(b.Context(), q)
 		if err == nil && len(got.Alerts) == 0 {
-			err = fmt.Errorf("nothing was read of shop %d", q.Shop)
+			err = fmt.Errorf("no alerts were read of shop %d", q.Shop)
 		}
 		return err
 	}

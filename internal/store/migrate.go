@@ -10,11 +10,11 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// migrate brings the schema up to this binary's version. Before it changes a
-// database that has one it writes a backup beside it; a newer schema than this
-// binary knows is an error that names both.
+// migrate upgrades the schema to this binary's version. If the database already
+// has a schema, migrate first writes a backup beside it. For a schema newer than
+// this binary knows it returns an error that names both versions.
 func migrate(ctx context.Context, db *sql.DB, d *dialect, backup func(context.Context, int64) (string, error), log *slog.Logger) error {
-	files, err := d.migrations()
+	files, err := d.migrationFiles()
 	if err != nil {
 		return err
 	}

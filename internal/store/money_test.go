@@ -14,7 +14,8 @@ import (
 	"doorbell/internal/doorbell"
 )
 
-// testUnheard: told once, and never of what was heard, silenced, or is too new.
+// testUnheard: an unheard alert is reported once; one that was heard or silenced
+// or is too new is not.
 func testUnheard(t *testing.T, db database) {
 	s := db.open(t, nil)
 	var seqs []doorbell.Seq
@@ -52,7 +53,7 @@ func testUnheard(t *testing.T, db database) {
 			err := s.Write(t.Context(), func(tx doorbell.Tx) error {
 				got, err := tx.MarkUnheard(1, seq)
 				if got != told {
-					t.Errorf("alert %d is told of: %v, want %v", seq, got, told)
+					t.Errorf("alert %d reported: %v, want %v", seq, got, told)
 				}
 				return err
 			})
@@ -64,8 +65,8 @@ func testUnheard(t *testing.T, db database) {
 	wantUnheard(seqs[3], seqs[4])
 }
 
-// testLease: one holder at a time, who may hold on; the next one when it ends
-// or is given back.
+// testLease: a lease has one holder at a time, who may extend it; the next holder
+// gets it when the lease ends or is released.
 func testLease(t *testing.T, db database) {
 	s := db.open(t, nil)
 	for i, step := range []struct {
@@ -73,33 +74,33 @@ func testLease(t *testing.T, db database) {
 		until  time.Duration
 		want   bool
 	}{
-		{"one", time.Hour, true},
-		{"two", time.Hour, false},
-		{"one", time.Hour, true},
+		{"one", time.Minute / 2, true},
+		{"two", time.Minute / 2, false},
+		{"one", time.Minute / 2, true},
 		{"one", -time.Second, true},
-		{"two", time.Hour, true},
-		{"one", time.Hour, false},
+		{"two", time.Minute / 2, true},
+		{"one", time.Minute / 2, false},
 	} {
 		if got, err := s.Lease(t.Context(), "work", step.holder, now().Add(step.until)); err != nil || got != step.want {
-			t.Errorf("step %d: %s holds it: %v, %v; want %v", i, step.holder, got, err, step.want)
+			t.Errorf("step %d: %s holds the lease: %v, %v; want %v", i, step.holder, got, err, step.want)
 		}
 	}
-	if got, err := s.Lease(t.Context(), "other work", "one", now().Add(time.Hour)); err != nil || !got {
+	if got, err := s.Lease(t.Context(), "other work", "one", now().Add(time.Minute/2)); err != nil || !got {
 		t.Errorf("another lease: %v, %v", got, err)
 	}
-	for holder, want := range map[string]bool{"one": false, "two": true} { // who does not hold it can't give it back
+	for holder, want := range map[string]bool{"one": false, "two": true} { // only the holder can release it
 		if err := s.Release(t.Context(), "work", holder); err != nil {
 			t.Fatal(err)
 		}
 		if want {
-			if got, err := s.Lease(t.Context(), "work", "three", now().Add(time.Hour)); err != nil || !got {
-				t.Errorf("after %s gave it back: %v, %v", holder, got, err)
+			if got, err := s.Lease(t.Context(), "work", "three", now().Add(time.Minute/2)); err != nil || !got {
+				t.Errorf("after %s released it: %v, %v", holder, got, err)
 			}
 		}
 	}
 }
 
-// testOutbox: what is due, in which order, and what is kept of it.
+// testOutbox: which messages are due, in which order, and which are kept.
 func testOutbox(t *testing.T, db database) {
 	s := db.open(t, nil)
 	at := doorbell.Instant(now())
@@ -130,7 +131,7 @@ func testOutbox(t *testing.T, db database) {
 	}
 	passOn, err := s.Due(t.Context(), doorbell.ForwardHook, at, 10)
 	if err != nil || len(passOn) != 1 || !cmp.Equal(passOn[0].Header, raw.Header) {
-		t.Fatalf("to be passed on: %+v, %v", passOn, err)
+		t.Fatalf("due for forwarding: %+v, %v", passOn, err)
 	}
 	due[0].State, due[0].Attempts = doorbell.Delivered, 1
 	due[1].State, due[1].LastError, due[1].Attempts = doorbell.GivenUp, "HTTP 500", 13
@@ -144,13 +145,13 @@ func testOutbox(t *testing.T, db database) {
 		t.Errorf("%d wait, %d given up, %v; want 1 and 1", waiting, givenUp, err)
 	}
 	if all, err := s.Outgoing(t.Context(), OutgoingQuery{Any: true, Limit: 10}); err != nil || len(all) != 3 {
-		t.Errorf("kept %d, %v; want 3, without what was passed on", len(all), err)
+		t.Errorf("kept %d, %v; want 3, without the forwarded one", len(all), err)
 	}
 	if n, err := s.SendAgain(t.Context(), 0); err != nil || n != 1 {
-		t.Errorf("given up and sent again: %d, %v", n, err)
+		t.Errorf("given-up messages queued again: %d, %v", n, err)
 	}
 	if n, err := s.SendAgain(t.Context(), due[0].ID); err != nil || n != 1 {
-		t.Errorf("one sent again: %d, %v", n, err)
+		t.Errorf("one message queued again: %d, %v", n, err)
 	}
 	if again, err := s.Due(t.Context(), "h", now().Add(time.Second), 10); err != nil || len(again) != 2 || again[0].Attempts != 0 {
 		t.Errorf("due again: %+v, %v", again, err)
@@ -163,7 +164,7 @@ func testOutbox(t *testing.T, db database) {
 	}
 }
 
-// testUnpaid: those without money, by age, page by page.
+// testUnpaid: lists unpaid orders by age, page by page.
 func testUnpaid(t *testing.T, db database) {
 	s := db.open(t, nil)
 	at := doorbell.Instant(now())
@@ -207,7 +208,7 @@ func testUnpaid(t *testing.T, db database) {
 	}
 }
 
-// testInbox lists by verdict, provider and number.
+// testInbox: lists the inbox by verdict, provider and number.
 func testInbox(t *testing.T, db database) {
 	s := db.open(t, nil)
 	err := s.Write(t.Context(), func(tx doorbell.Tx) error {
@@ -248,15 +249,21 @@ func testInbox(t *testing.T, db database) {
 		}
 	}
 	if _, err := s.Received(t.Context(), doorbell.Notice{Provider: "wechat", Kind: doorbell.RefundNotice, Transaction: "1"}); doorbell.CodeOf(err) != doorbell.NotFound {
-		t.Errorf("one that is not there: %v", err)
+		t.Errorf("a missing row: %v", err)
 	}
 }
 
-// TestManyColdReads: readers that hold a connection each, and ask what nobody
-// asked before, don't wait for each other.
-func TestManyColdReads(t *testing.T) {
-	for range 20 {
-		s := openTestSQLite(t, nil)
+// TestManyColdReads: readers that each hold a connection and run a statement for
+// the first time don't wait for each other.
+func TestManyColdReads(t *testing.T) { onAll(t, testManyColdReads) }
+
+func testManyColdReads(t *testing.T, db database) {
+	times := 20
+	if db.name != "sqlite" { // the test has a database of its own
+		times = 2
+	}
+	for range times {
+		s := db.open(t, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		var reading sync.WaitGroup
 		for i := range 64 {

@@ -10,13 +10,17 @@ import (
 	"doorbell/internal/doorbell"
 )
 
-const orderColumns = `id, number, shop_id, user_id, status, pay_status, amount, currency, provider, transaction_id, created_at, paid_at, reminded_at`
+const orderColumns = `id, number, shop_id, user_id, status, pay_status, amount, currency, provider, transaction_id, created_at, paid_at, reminded_at, detail, refunded_amount, account`
 
 func scanOrder(scan func(...any) error) (o doorbell.Order, err error) {
 	var created, paid, reminded int64
+	var detail string
 	err = scan(&o.ID, &o.Number, &o.Shop, &o.User, &o.Status, &o.PayStatus, &o.Minor, &o.Currency,
-		&o.Provider, &o.Transaction, &created, &paid, &reminded)
+		&o.Provider, &o.Transaction, &created, &paid, &reminded, &detail, &o.RefundedAmount, &o.Account)
 	o.CreatedAt, o.PaidAt, o.RemindedAt = instant(created), instant(paid), instant(reminded)
+	if err == nil {
+		o.Detail, err = parseDetail(detail)
+	}
 	return o, err
 }
 
@@ -39,46 +43,62 @@ func (s *Store) Order(ctx context.Context, id doorbell.OrderID) (doorbell.Order,
 
 // Order implements doorbell.OrderTx.
 func (t *txn) Order(id doorbell.OrderID) (doorbell.Order, error) {
-	o, err := scanOrder(t.row(`select `+orderColumns+` from orders where id = ?`, id).Scan)
+	o, err := scanOrder(t.row(`select `+orderColumns+` from orders where id = ?`+t.dialect.forUpdate, id).Scan)
 	return noOrder(o, err, id)
 }
 
 // OrderByNumber implements doorbell.OrderTx.
-func (t *txn) OrderByNumber(number string) (doorbell.Order, error) {
-	o, err := scanOrder(t.row(`select `+orderColumns+` from orders where number = ?`, number).Scan)
+func (t *txn) OrderByNumber(scope, number string) (doorbell.Order, error) {
+	if err := t.lock(numberLock, number); err != nil {
+		return doorbell.Order{}, err
+	}
+	o, err := scanOrder(t.row(`select `+orderColumns+` from orders where account = ? and number = ?`+t.dialect.forUpdate, scope, number).Scan)
 	return noOrder(o, err, number)
+}
+
+// OrdersByNumber implements doorbell.OrderTx.
+func (t *txn) OrdersByNumber(number string, limit int) (out []doorbell.Order, err error) {
+	if err := t.lock(numberLock, number); err != nil {
+		return nil, err
+	}
+	err = t.each(`select `+orderColumns+` from orders where number = ? order by id limit ?`+t.dialect.forUpdate, []any{number, limit}, func(r *sql.Rows) error {
+		o, err := scanOrder(r.Scan)
+		out = append(out, o)
+		return err
+	})
+	return out, err
 }
 
 // InsertOrder implements doorbell.OrderTx.
 func (t *txn) InsertOrder(o doorbell.Order) (doorbell.Order, error) {
-	var id any // null: the database chooses
-	if o.ID != 0 {
-		id = o.ID
+	if o.ID == 0 {
+		id, err := t.nextOrderID()
+		if err != nil {
+			return o, err
+		}
+		o.ID = id
 	}
-	err := t.row(`insert into orders (`+orderColumns+`) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning id`,
-		id, o.Number, o.Shop, o.User, o.Status, o.PayStatus, o.Minor, o.Currency, o.Provider, o.Transaction,
-		millis(o.CreatedAt), millis(o.PaidAt), millis(o.RemindedAt)).Scan(&o.ID)
+	err := t.exec(`insert into orders (`+orderColumns+`) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		o.ID, o.Number, o.Shop, o.User, o.Status, o.PayStatus, o.Minor, o.Currency, o.Provider, o.Transaction,
+		millis(o.CreatedAt), millis(o.PaidAt), millis(o.RemindedAt), detailText(o.Detail), o.RefundedAmount, o.Account)
 	if err != nil {
 		return o, fmt.Errorf("insert order %s: %w", o.Number, err)
-	}
-	if o.ID > doorbell.MaxID { // a shop gave the highest id there is, and the next one is past it
-		return o, doorbell.Refuse(doorbell.Conflict, "There is no free order id left.", "没有可用的订单 id。")
 	}
 	return o, nil
 }
 
 // UpdateOrder implements doorbell.OrderTx.
 func (t *txn) UpdateOrder(o doorbell.Order) error {
-	err := t.exec(`update orders set status = ?, pay_status = ?, provider = ?, transaction_id = ?, paid_at = ?, reminded_at = ? where id = ?`,
-		o.Status, o.PayStatus, o.Provider, o.Transaction, millis(o.PaidAt), millis(o.RemindedAt), o.ID)
+	err := t.exec(`update orders set status = ?, pay_status = ?, provider = ?, transaction_id = ?, paid_at = ?, reminded_at = ?, refunded_amount = ? where id = ?`,
+		o.Status, o.PayStatus, o.Provider, o.Transaction, millis(o.PaidAt), millis(o.RemindedAt), o.RefundedAmount, o.ID)
 	if err != nil {
 		return fmt.Errorf("update order %d: %w", o.ID, err)
 	}
 	return nil
 }
 
-// Unpaid are the orders without a payment that were made from one time to
-// another, oldest first, those after the given one, at most limit.
+// Unpaid returns the orders without a payment that were created between from and
+// to and follow the given order, oldest first, at most limit.
 func (s *Store) Unpaid(ctx context.Context, from, to time.Time, after doorbell.Order, limit int) (out []doorbell.Order, err error) {
 	rows, err := s.reads.query(ctx, `select `+orderColumns+` from orders
 		where pay_status = 0 and created_at >= ? and created_at <= ? and (created_at, id) > (?, ?) order by created_at, id limit ?`,

@@ -5,14 +5,19 @@ import (
 	"database/sql"
 	"errors"
 	"sync"
+	"time"
 )
 
-// maxPrepared bounds the statements that are kept: what has a list in it, or
-// filters put together, comes in some tens of shapes.
-const maxPrepared = 200
+// readTime bounds one read, its rows included: a server that hangs must not block
+// the audit of the heads, nor a node's heartbeats.
+const readTime = 5 * time.Second
 
-// reader is the pool of reading connections. A statement is prepared once and
-// kept: preparing took half of a small read's time.
+// maxPrepared bounds the statements that are kept: lists come in ten lengths, and
+// filters in some tens of combinations.
+const maxPrepared = 100
+
+// reader is the pool of reading connections. Each statement is prepared once:
+// preparing took half the time of a small read.
 type reader struct {
 	db      *sql.DB
 	dialect *dialect
@@ -25,16 +30,17 @@ func newReader(db *sql.DB, d *dialect) *reader {
 	return &reader{db: db, dialect: d, stmts: map[string]*sql.Stmt{}}
 }
 
-// kept is the statement, or nil where it is not prepared yet.
+// kept returns the prepared statement, or nil where it is not prepared yet.
 func (r *reader) kept(query string) *sql.Stmt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.stmts[query]
 }
 
-// prepared is the statement, or nil where there are too many to keep it. It
-// needs a connection: never call it with one in hand, for all may wait so, nor
-// under the lock, for those who have one wait for that.
+// prepared returns the prepared statement, or nil where too many are kept already.
+// It needs a connection. Never call it while holding one, because all callers
+// could wait for each other, nor under the lock, because callers with a connection
+// wait for that.
 func (r *reader) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
 	if s := r.kept(query); s != nil {
 		return s, nil
@@ -46,21 +52,49 @@ func (r *reader) prepared(ctx context.Context, query string) (*sql.Stmt, error) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if first := r.stmts[query]; first != nil || len(r.stmts) >= maxPrepared {
-		return first, s.Close() //nolint:sqlclosecheck // the other one is kept
+		return first, s.Close() //nolint:sqlclosecheck // the other goroutine's is used
 	}
 	r.stmts[query] = s
 	return s, nil
 }
 
-// prepare keeps statements for those who ask next.
+// prepare prepares statements for later callers.
 func (r *reader) prepare(ctx context.Context, queries []string) {
 	for _, query := range queries {
-		// What was asked was answered without; the next one tries again.
+		// A failure does no harm: this query was answered without, and the next one
+		// tries again.
 		_, _ = r.prepared(ctx, query) //nolint:sqlclosecheck // kept
 	}
 }
 
-func (r *reader) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+// rows are sql.Rows with a time limit for reading them.
+type rows struct {
+	*sql.Rows
+	cancel context.CancelFunc
+}
+
+// Close ends the read and its timer.
+func (r rows) Close() error {
+	defer r.cancel()
+	return r.Rows.Close()
+}
+
+// query returns rows, which the caller closes, as eachRow does.
+func (r *reader) query(ctx context.Context, query string, args ...any) (rows, error) {
+	args, err := r.dialect.bound(args)
+	if err != nil {
+		return rows{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTime)
+	found, err := r.start(ctx, query, args) //nolint:rowserrcheck // the caller checks it
+	if err != nil {
+		cancel()
+		return rows{}, err
+	}
+	return rows{found, cancel}, nil
+}
+
+func (r *reader) start(ctx context.Context, query string, args []any) (*sql.Rows, error) {
 	s, err := r.prepared(ctx, query) //nolint:sqlclosecheck // kept
 	if err != nil {
 		return nil, err
@@ -71,19 +105,19 @@ func (r *reader) query(ctx context.Context, query string, args ...any) (*sql.Row
 	return s.QueryContext(ctx, args...)
 }
 
-// one reads a single row; sql.ErrNoRows when there is none.
+// one reads a single row; its Scan returns sql.ErrNoRows when there is none.
 func (r *reader) one(ctx context.Context, query string, args ...any) scan {
-	rows, err := r.query(ctx, query, args...) //nolint:rowserrcheck // Scan does
+	rows, err := r.query(ctx, query, args...)
 	return scan{rows, err}
 }
 
-// scan is a row that is yet to be read, or why there is none.
+// scan is a row to be read, or the error instead.
 type scan struct {
-	rows *sql.Rows
+	rows rows
 	err  error
 }
 
-// Scan is sql.Row's.
+// Scan implements sql.Row's Scan.
 func (s scan) Scan(to ...any) (err error) {
 	if s.err != nil {
 		return s.err
@@ -102,21 +136,30 @@ func (r *reader) close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var errs []error
-	for _, s := range r.stmts { // one that is open keeps its connection so
+	for _, s := range r.stmts { // an open statement keeps its connection open
 		errs = append(errs, s.Close())
 	}
 	return errors.Join(append(errs, r.db.Close())...)
 }
 
-// snapshot is one read-only transaction. What it asks for the first time is
-// prepared when it has given its connection back.
+// snapshot is one read-only transaction. A statement that it runs for the first
+// time is prepared after the transaction has returned its connection.
 type snapshot struct {
 	tx     *sql.Tx
 	r      *reader
 	wanted *[]string
 }
 
-func (s snapshot) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+func (s snapshot) query(ctx context.Context, query string, args ...any) (rows, error) {
+	args, err := s.r.dialect.bound(args)
+	if err != nil {
+		return rows{}, err
+	}
+	found, err := s.start(ctx, query, args) //nolint:rowserrcheck // the caller checks it
+	return rows{found, func() {}}, err      // the transaction has its own time limit
+}
+
+func (s snapshot) start(ctx context.Context, query string, args []any) (*sql.Rows, error) {
 	stmt := s.r.kept(query)
 	if stmt == nil {
 		*s.wanted = append(*s.wanted, query)
@@ -126,6 +169,6 @@ func (s snapshot) query(ctx context.Context, query string, args ...any) (*sql.Ro
 }
 
 func (s snapshot) one(ctx context.Context, query string, args ...any) scan {
-	rows, err := s.query(ctx, query, args...) //nolint:rowserrcheck // Scan does
+	rows, err := s.query(ctx, query, args...)
 	return scan{rows, err}
 }

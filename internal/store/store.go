@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -19,27 +21,47 @@ import (
 
 var now = time.Now
 
-// Options of Open.
+// Options are the arguments of Open.
 type Options struct {
-	// URL is sqlite://FILE.
+	// URL is sqlite://FILE, postgres://… or mysql://… (MySQL and MariaDB).
 	URL string
-	// Publish is handed what a commit appended, in the order of seq for each
-	// shop, from one goroutine, before the callers are answered. It must not
-	// block. May be nil.
+	// Publish receives what a commit appended, in the order of seq for each shop,
+	// one call after the other, before the callers get their answers. It must not
+	// block. If a server's answer to a commit was lost, a later seq may come first,
+	// or the lost one never: whoever follows a log reads the rest from it. May be
+	// nil.
 	Publish func([]doorbell.Alert)
 	Log     *slog.Logger
+	// Beside says that another program's tables stand in the same database: ours
+	// have names that begin with doorbell_. On MySQL and MariaDB only.
+	Beside bool
 
-	pragmas []string // further ones for the writer: tests make a disk small
+	pragmas    []string // further ones for SQLite's writer: tests limit the file's size
+	migrations fs.FS    // of a server; tests use those of an older program
 }
 
-// Store is one open database. Run must be running for writes to be answered.
+// Store is one open database. Writes are answered only while Run runs.
 type Store struct {
-	dialect *dialect
-	writes  *sql.DB
-	reads   *reader
-	writer  *groupWriter
-	log     *slog.Logger
-	lock    io.Closer // tells a restore that the database is in use
+	dialect  *dialect
+	writes   *sql.DB
+	reads    *reader
+	searches *searches
+	writer   writer
+	queue    *queue // the writer's
+	probe    prober
+	log      *slog.Logger
+
+	holder string // this process's name
+
+	// Only for SQLite:
+	lock     io.Closer // shows a restore that the database is in use
+	database string    // the file
+	holding  *os.File  // locked while this process lives
+}
+
+// writer commits what is in its queue until ctx ends.
+type writer interface {
+	run(ctx context.Context) error
 }
 
 // Open opens the database, brings its schema up to date and draws the epoch of
@@ -51,61 +73,74 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Publish == nil {
 		o.Publish = func([]doorbell.Alert) {}
 	}
-	scheme, _, _ := strings.Cut(o.URL, ":")
-	switch scheme {
-	case "sqlite":
-	case "postgres", "postgresql", "mysql":
-		return nil, fmt.Errorf("database.url: %s is not supported yet; use sqlite://FILE", scheme)
-	default:
-		return nil, fmt.Errorf("database.url: %q is not sqlite://FILE", scheme)
+	open := openSQLite
+	if onServer(o.URL) {
+		open = openServer
 	}
-	s, err := openSQLite(ctx, o)
+	s, err := open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.writes.ExecContext(ctx, `insert into meta (name, value) values ('epoch', ?) on conflict (name) do nothing`, newEpoch()); err != nil {
-		return nil, errors.Join(fmt.Errorf("draw the log's epoch: %w", err), s.Close())
+	insert := s.dialect.rebind(s.dialect.insertOr("meta", "name", "name, value"))
+	for name, drawn := range map[string]string{"epoch": newEpoch(), "generation": newEpoch(), busKey: rand.Text()} {
+		if _, err := s.writes.ExecContext(ctx, insert, name, drawn); err != nil {
+			return nil, errors.Join(fmt.Errorf("draw the log's %s: %w", name, err), s.Close())
+		}
 	}
 	return s, nil
 }
 
-func openPool(dsn string, conns int) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(conns)
-	db.SetMaxIdleConns(conns)
-	return db, nil
-}
-
-// newEpoch is ten letters and digits, about 50 bits: two epochs of one
-// installation never meet.
+// newEpoch returns ten random letters and digits, about 50 bits, so that an
+// installation never draws the same epoch twice.
 func newEpoch() string { return strings.ToLower(rand.Text()[:10]) }
 
-// Run answers writes until ctx ends. What was queued by then is still written.
+// busKey is the name of BusKey's row in meta.
+const busKey = "bus"
+
+// BusKey returns the secret with which the nodes of this database seal their
+// messages; others on the same broker don't know it.
+func (s *Store) BusKey(ctx context.Context) ([]byte, error) {
+	var key string
+	if err := s.reads.one(ctx, `select value from meta where name = ?`, busKey).Scan(&key); err != nil {
+		return nil, fmt.Errorf("read the bus's key: %w", err)
+	}
+	return []byte(key), nil
+}
+
+// Run answers writes until ctx ends, and then still writes what is queued.
 func (s *Store) Run(ctx context.Context) error { return s.writer.run(ctx) }
 
 // Close ends the connections; Run must have returned, or never have started.
 func (s *Store) Close() error {
-	s.writer.stop()
-	return errors.Join(s.reads.close(), s.writes.Close(), s.lock.Close())
+	s.queue.stop()
+	return errors.Join(s.reads.close(), s.writes.Close(), s.letGo())
 }
 
 // Write implements doorbell.Store.
 func (s *Store) Write(ctx context.Context, change func(doorbell.Tx) error) error {
-	return s.writer.do(ctx, func(t *txn) error { return change(t) })
+	return s.queue.do(ctx, func(t *txn) error { return change(t) })
 }
 
-// Check reports why the store can't serve: a read that fails, or a last write
-// that did.
-func (s *Store) Check(ctx context.Context) error {
-	var one int
-	if err := s.reads.one(ctx, `select 1`).Scan(&one); err != nil {
-		return fmt.Errorf("read the database: %w", err)
-	}
-	return s.writer.lastFailure()
+// WriteUrgent implements doorbell.Store.
+func (s *Store) WriteUrgent(ctx context.Context, change func(doorbell.Tx) error) error {
+	return s.queue.wait(ctx, s.queue.urgent, func(t *txn) error { return change(t) })
 }
+
+// WritePress implements doorbell.Store.
+func (s *Store) WritePress(ctx context.Context, change func(doorbell.Tx) error) error {
+	return s.queue.wait(ctx, s.queue.presses, func(t *txn) error { return change(t) })
+}
+
+// crowded returns the error for a change that waited too long for the writer. The
+// change did not run and will not, so the caller may repeat it.
+func crowded() error {
+	e := doorbell.Refuse(doorbell.Unavailable, "The database has more to write than it can just now; nothing was changed. Try again.",
+		"数据库写入繁忙，未做任何更改，请稍后重试。").Because(errCrowded)
+	e.RetryAfter = 2 * time.Second
+	return e
+}
+
+var errCrowded = errors.New("the writer's queue is full")
 
 func unavailable(cause error) error {
 	e := doorbell.Refuse(doorbell.Unavailable, "The database can't write just now; nothing was changed. Try again.",
@@ -114,7 +149,7 @@ func unavailable(cause error) error {
 	return e
 }
 
-// millis is how a time is kept; the zero time is 0.
+// millis returns a time as it is stored; the zero time is 0.
 func millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

@@ -15,11 +15,11 @@ func testClosing(t *testing.T, db database) {
 	s := db.open(t, nil)
 	first := appendOne(t, s, alertOf(1, 7, doorbell.NewOrder))
 	appendOne(t, s, alertOf(1, 8, doorbell.NewOrder))
-	same := alertOf(1, 7, doorbell.NewOrder) // equal id, another source: another order
+	same := alertOf(1, 7, doorbell.NewOrder) // the same id from another source is another order
 	same.Source = doorbell.FromOrder
 	appendOne(t, s, same)
 	closing := appendOne(t, s, alertOf(1, 7, doorbell.TakenCare))
-	appendOne(t, s, alertOf(1, 7, doorbell.Reminder)) // rings anew
+	appendOne(t, s, alertOf(1, 7, doorbell.Reminder)) // rings again
 
 	page, err := s.Alerts(t.Context(), doorbell.AlertQuery{Shop: 1, OpenOnly: true, Limit: 10})
 	if err != nil {
@@ -63,7 +63,7 @@ func testHistory(t *testing.T, db database) {
 	missing := r
 	missing.Seq = 99
 	if err := s.SaveReceipt(t.Context(), missing); doorbell.CodeOf(err) != doorbell.NotFound {
-		t.Errorf("receipt for an alert that there is not: %v, want not_found", err)
+		t.Errorf("receipt for a missing alert: %v, want not_found", err)
 	}
 	q := doorbell.AlertQuery{Shop: 1, Limit: 4}
 	page, err := s.Alerts(t.Context(), q)
@@ -100,16 +100,16 @@ func testPrune(t *testing.T, db database) {
 	add(1, doorbell.TakenCare, old)
 	add(2, doorbell.NewOrder, old) // still rings
 	add(3, doorbell.NewOrder, old)
-	add(3, doorbell.CalledOff, old) // behind one that rings: stays
-	if err := s.Prune(t.Context(), Retention{time.Hour, time.Hour, time.Hour}, time.Now()); err != nil {
+	add(3, doorbell.CalledOff, old) // after one that rings: stays
+	if err := s.Prune(t.Context(), Retention{Alerts: time.Hour, Orders: time.Hour, Inbox: time.Hour}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	_, at, err := s.Positions(t.Context(), []doorbell.ShopID{1})
-	if want := (doorbell.Position{Head: 5, Oldest: 3}); err != nil || at[1] != want {
+	if want := (doorbell.Position{Head: 5, Oldest: 3, Nonce: at[1].Nonce}); err != nil || at[1] != want {
 		t.Fatalf("position %v, %v; want %v", at[1], err, want)
 	}
 	add(2, doorbell.TakenCare, old)
-	if err := s.Prune(t.Context(), Retention{time.Hour, time.Hour, time.Hour}, time.Now()); err != nil {
+	if err := s.Prune(t.Context(), Retention{Alerts: time.Hour, Orders: time.Hour, Inbox: time.Hour}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	_, at, err = s.Positions(t.Context(), []doorbell.ShopID{1})
@@ -205,7 +205,7 @@ func testEpoch(t *testing.T, db database) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // two nodes notice: the second finds the work done
+	for range 2 { // two nodes notice it: the second one changes nothing
 		if err := s.DrawEpoch(t.Context(), first); err != nil {
 			t.Fatal(err)
 		}
@@ -218,7 +218,7 @@ func testEpoch(t *testing.T, db database) {
 
 func TestWriteAfterClose(t *testing.T) {
 	s := openTestSQLite(t, nil)
-	s.writer.stop()
+	s.queue.stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	err := s.Write(ctx, func(doorbell.Tx) error { return nil })

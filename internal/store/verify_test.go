@@ -1,8 +1,6 @@
 package store
 
 import (
-	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -33,9 +31,34 @@ func paidOrder(t *testing.T, s *Store, number string) {
 	}
 }
 
-// TestVerify breaks one thing after the other on purpose: each is found, and
-// nothing else is.
-func TestVerify(t *testing.T) {
+// TestVerify breaks one thing after the other on purpose: the audit finds each one
+// and nothing else.
+func TestVerify(t *testing.T) { onAll(t, testVerify) }
+
+func testVerify(t *testing.T, db database) {
+	url := db.url(t)
+	s, err := Open(t.Context(), Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := startOnce(s)
+	for _, number := range []string{"A-1", "A-2", "A-3"} {
+		paidOrder(t, s, number)
+	}
+	closing := alertOf(1, 1, doorbell.TakenCare)
+	closing.Source = doorbell.FromOrder
+	appendOne(t, s, closing)
+	if err := stop(); err != nil { // SQLite's writer holds the only connection
+		t.Fatal(err)
+	}
+	if s, err = Open(t.Context(), Options{URL: url}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	for _, c := range []struct{ name, breaks, finds string }{
 		{"nothing broken", `select 1`, ""},
 		{"an alert lost", `delete from alerts where seq = 2`, "with a gap"},
@@ -50,20 +73,20 @@ func TestVerify(t *testing.T) {
 		{"money on another order", `update orders set transaction_id = 'other' where id = 2`, "does not say so"},
 		{"one transaction for two orders", `update orders set transaction_id = 'TA-1' where id = 2`, "paid 2 orders"},
 		{"a key of nothing", `insert into idempotency_keys values ('x', 1, 'k', 'h', 9, 1)`, "names alert 9"},
+		{"details of nothing", `insert into alert_details (shop_id, seq, detail) values (1, 9, '{}')`, "the details of alert 9 of shop 1 belong to no alert"},
+		{"an order's details cut off", `update orders set detail = '{"note":' where id = 2`, "the details of order 2 of shop 1 can't be read"},
+		{"an alert's details cut off", `insert into alert_details (shop_id, seq, detail) values (1, 2, '{"note":')`, "the details of alert 2 of shop 1 can't be read"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "d.db")
-			s := openFile(t, file, nil)
-			for _, number := range []string{"A-1", "A-2", "A-3"} {
-				paidOrder(t, s, number)
-			}
-			closing := alertOf(1, 1, doorbell.TakenCare)
-			closing.Source = doorbell.FromOrder
-			appendOne(t, s, closing)
-			if err := s.writer.do(t.Context(), func(x *txn) error { return x.exec(c.breaks) }); err != nil && c.finds != "" {
+			tx, err := s.writes.BeginTx(t.Context(), nil)
+			if err != nil {
 				t.Fatal(err)
 			}
-			findings, err := Verify(t.Context(), "sqlite://"+file)
+			defer tx.Rollback() //nolint:errcheck // the rollback is the test's purpose
+			if _, err := tx.ExecContext(t.Context(), c.breaks); err != nil {
+				t.Fatal(err)
+			}
+			findings, err := auditAll(t.Context(), tx, s.dialect)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,14 +96,19 @@ func TestVerify(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Verify(t.Context(), "sqlite://"+filepath.Join(t.TempDir(), "none.db")); err == nil {
-		t.Error("a database that is not there is sound")
+	if findings, err := Verify(t.Context(), url); err != nil || len(findings) > 0 {
+		t.Errorf("findings in an intact database: %q, %v", findings, err)
+	}
+	if _, err := Verify(t.Context(), db.url(t)); err == nil {
+		t.Error("a missing database, or one without tables, was found intact")
 	}
 }
 
-func TestVerifyAfterPruning(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "d.db")
-	s := openFile(t, file, nil)
+func TestVerifyAfterPruning(t *testing.T) { onAll(t, testVerifyAfterPruning) }
+
+func testVerifyAfterPruning(t *testing.T, db database) {
+	url := db.url(t)
+	s := openURL(t, url, nil)
 	paidOrder(t, s, "A-1")
 	closing := alertOf(1, 1, doorbell.CalledOff)
 	closing.Source = doorbell.FromOrder
@@ -93,51 +121,7 @@ func TestVerifyAfterPruning(t *testing.T) {
 	if err != nil || at[1].Oldest != 3 {
 		t.Fatalf("%v, %v; want the first two pruned", at, err)
 	}
-	if findings, err := Verify(t.Context(), "sqlite://"+file); err != nil || len(findings) > 0 {
+	if findings, err := Verify(t.Context(), url); err != nil || len(findings) > 0 {
 		t.Errorf("after pruning: %v, %v", findings, err)
-	}
-}
-
-func TestBackupAndRestore(t *testing.T) {
-	dir := t.TempDir()
-	file, bak := filepath.Join(dir, "d.db"), filepath.Join(dir, "b.db")
-	url := "sqlite://" + file
-	s, err := Open(t.Context(), Options{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop := startOnce(s)
-	paidOrder(t, s, "A-1")
-	epoch, _, err := s.Positions(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := Backup(t.Context(), url, bak); err != nil {
-		t.Fatal(err)
-	}
-	if err := Backup(t.Context(), url, bak); err == nil {
-		t.Error("a backup was written over")
-	}
-	paidOrder(t, s, "A-2")
-	if _, err := Restore(t.Context(), url, bak); !errors.Is(err, ErrInUse) {
-		t.Errorf("restore under a running server: %v, want ErrInUse", err)
-	}
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Restore(t.Context(), url, filepath.Join(dir, "none")); err == nil {
-		t.Error("restored from nothing")
-	}
-	kept, err := Restore(t.Context(), url, bak)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s = openFile(t, file, nil)
-	again, at, err := s.Positions(t.Context(), []doorbell.ShopID{1})
-	if err != nil || again == epoch || at[1].Head != 1 {
-		t.Errorf("restored: epoch %s, %v, %v; want another than %s and head 1", again, at, err, epoch)
-	}
-	if findings, err := Verify(t.Context(), "sqlite://"+kept); err != nil || len(findings) > 0 {
-		t.Errorf("what was replaced: %v, %v; want it whole", findings, err)
 	}
 }

@@ -3,102 +3,39 @@ package store
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"sync"
-	"sync/atomic"
+	"slices"
 
 	"doorbell/internal/doorbell"
 )
 
-const (
-	// maxBatch bounds one transaction, so that the first caller of a burst
-	// does not wait for all of it.
-	maxBatch = 256
-	// maxQueued bounds the callers that wait; further ones wait for room until
-	// their context ends.
-	maxQueued = 1024
-)
+// maxBatch bounds one transaction, so that the first caller of a burst does not
+// wait for the whole burst.
+const maxBatch = 256
 
-// groupWriter is SQLite's only writer: it runs what has queued as one
-// transaction, so that one fsync serves all of it (64 callers went from 783 to
-// 6,444 operations a second). Where a change wrote something and then failed,
-// the batch is run again with a savepoint for each: that is rare, and a
-// savepoint for every change took a tenth of the writer's CPU.
+// groupWriter is SQLite's only writer: it runs all queued changes as one
+// transaction, so that one fsync serves them (64 callers went from 783 to 6,444
+// operations a second). If a change wrote something and then failed, the batch
+// runs again with a savepoint for each change: that is rare, and a savepoint for
+// every change took a tenth of the writer's CPU.
 type groupWriter struct {
+	*queue
 	db      *sql.DB
 	dialect *dialect
 	publish func([]doorbell.Alert)
 	log     *slog.Logger
 
-	ops     chan *op
-	stopped chan struct{}
-	stopOne sync.Once
-	failed  atomic.Pointer[error] // the last batch's, nil after one that was committed
-
 	conn *sql.Conn // owned by run
 	txn  *txn      // on conn
 }
 
-// op is one caller's change. Its context is asked before it starts and never
-// reaches a statement: a caller who leaves must not break the batch.
-type op struct {
-	ctx    context.Context //nolint:containedctx // a queued call
-	change func(*txn) error
-	result error
-	alerts []doorbell.Alert
-	done   chan struct{}
-}
-
 func newGroupWriter(db *sql.DB, d *dialect, publish func([]doorbell.Alert), log *slog.Logger) *groupWriter {
-	return &groupWriter{
-		db: db, dialect: d, publish: publish, log: log,
-		ops: make(chan *op, maxQueued), stopped: make(chan struct{}),
-	}
-}
-
-// do queues a change and waits for its commit. Once queued it waits whatever
-// becomes of ctx: the answer must tell what happened.
-func (w *groupWriter) do(ctx context.Context, change func(*txn) error) error {
-	o := &op{ctx: ctx, change: change, done: make(chan struct{})}
-	select {
-	case <-w.stopped:
-		return unavailable(errStopped)
-	default:
-	}
-	select {
-	case w.ops <- o:
-	case <-w.stopped:
-		return unavailable(errStopped)
-	case <-ctx.Done():
-		return unavailable(ctx.Err())
-	}
-	select {
-	case <-o.done:
-		return o.result
-	case <-w.stopped:
-	}
-	// The writer stopped: either it answered first, or it never took the op.
-	select {
-	case <-o.done:
-		return o.result
-	default:
-		return unavailable(errStopped)
-	}
-}
-
-var errStopped = errors.New("the store is closed")
-
-func (w *groupWriter) stop() { w.stopOne.Do(func() { close(w.stopped) }) }
-
-func (w *groupWriter) lastFailure() error {
-	if e := w.failed.Load(); e != nil {
-		return *e
-	}
-	return nil
+	q := newQueue()
+	q.receipts = q.ops // receipts share the fsync of the others
+	return &groupWriter{queue: q, db: db, dialect: d, publish: publish, log: log}
 }
 
 func (w *groupWriter) run(ctx context.Context) error {
@@ -106,26 +43,52 @@ func (w *groupWriter) run(ctx context.Context) error {
 	defer w.discard()
 	batch := make([]*op, 0, maxBatch)
 	for {
+		batch = batch[:0]
 		select {
+		case o := <-w.urgent:
+			batch = taking(batch, o)
+		case o := <-w.presses:
+			batch = taking(batch, o)
 		case o := <-w.ops:
-			batch = w.fill(append(batch[:0], o))
-			w.write(batch)
+			batch = taking(batch, o)
 		case <-ctx.Done():
-			// Callers that queued before the end are still served.
-			for batch = w.fill(batch[:0]); len(batch) > 0; batch = w.fill(batch[:0]) {
+			// Changes that were queued before the end are still run.
+			for batch = w.fill(batch); len(batch) > 0; batch = w.fill(batch[:0]) {
 				w.write(batch)
 			}
 			return nil
 		}
+		if batch = w.fill(batch); len(batch) > 0 {
+			w.write(batch)
+		}
 	}
 }
 
-// fill takes what has queued by now.
+// taking adds a change whose caller still waits for it.
+func taking(batch []*op, o *op) []*op {
+	if o.take() {
+		batch = append(batch, o)
+	}
+	return batch
+}
+
+// fill takes the queued changes: payments first, then presses. It leaves a quarter
+// of a batch to those after payments, and half of that to those after presses, so
+// that a device that presses without end delays nobody.
 func (w *groupWriter) fill(batch []*op) []*op {
-	for len(batch) < maxBatch {
+	batch = drain(batch, w.urgent, maxBatch-maxBatch/4)
+	batch = drain(batch, w.presses, max(len(batch), maxBatch/2)+maxBatch/8)
+	batch = drain(batch, w.ops, maxBatch)
+	batch = drain(batch, w.urgent, maxBatch)
+	return drain(batch, w.presses, maxBatch)
+}
+
+// drain takes changes from a lane until it is empty or the batch has upTo.
+func drain(batch []*op, lane <-chan *op, upTo int) []*op {
+	for len(batch) < upTo {
 		select {
-		case o := <-w.ops:
-			batch = append(batch, o)
+		case o := <-lane:
+			batch = taking(batch, o)
 		default:
 			return batch
 		}
@@ -133,20 +96,25 @@ func (w *groupWriter) fill(batch []*op) []*op {
 	return batch
 }
 
-// write commits a batch, hands its alerts on and answers the callers, in this
-// order. After a failure that is not one caller's own nothing is published and
-// everybody is told to come again.
+// write commits a batch, publishes its alerts and answers the callers, in this
+// order. After a failure that is not one caller's own, nothing is published and
+// all callers are told to retry.
 func (w *groupWriter) write(batch []*op) {
 	err := w.commit(batch)
 	if err != nil {
 		w.discard()
-		w.failed.Store(&err)
+		w.fail(err)
 		w.log.Error("batch not written", "operations", len(batch), "error", err)
 		for _, o := range batch {
 			o.result = unavailable(err)
 		}
 	} else {
-		w.failed.Store(nil)
+		// A batch that only read or was refused proves nothing about the disk: its
+		// commit succeeds on a full one, and a stranger's invalid ticket would make
+		// the node ready.
+		if slices.ContainsFunc(batch, func(o *op) bool { return o.wrote && o.result == nil }) {
+			w.succeed()
+		}
 		var alerts []doorbell.Alert
 		for _, o := range batch {
 			if o.result == nil {
@@ -162,10 +130,9 @@ func (w *groupWriter) write(batch []*op) {
 	}
 }
 
-// commit runs the batch in one transaction. Any error that it returns leaves
-// the connection unfit: SQLITE_FULL, IOERR and NOMEM roll the whole
-// transaction back by themselves, after which the next statement would commit
-// by itself.
+// commit runs the batch in one transaction. Any error that it returns makes the
+// connection unusable: SQLITE_FULL, IOERR and NOMEM roll the whole transaction
+// back by themselves, and the next statement would commit by itself.
 func (w *groupWriter) commit(batch []*op) error {
 	if err := w.connect(); err != nil {
 		return err
@@ -175,18 +142,20 @@ func (w *groupWriter) commit(batch []*op) error {
 		if err := w.txn.exec(`rollback`); err != nil {
 			return fmt.Errorf("roll back to run again: %w", err)
 		}
+		w.txn.links.forget()
 		err = w.attempt(batch, w.runInSavepoint)
 	}
 	return err
 }
 
 // errUndo says that a change failed after it had written.
-var errUndo = errors.New("a change has to be undone")
+var errUndo = errors.New("a change must be undone")
 
 func (w *groupWriter) attempt(batch []*op, one func(*op) error) error {
 	if err := w.txn.exec(`begin immediate`); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
+	w.txn.links.epoch = "" // another process may have changed it
 	for _, o := range batch {
 		if err := o.ctx.Err(); err != nil {
 			o.result = unavailable(err)
@@ -202,11 +171,11 @@ func (w *groupWriter) attempt(batch []*op, one func(*op) error) error {
 	return nil
 }
 
-// runOne runs one change, whose refusal goes to o.result. What runOne returns
-// ends the batch.
+// runOne runs one change; its refusal goes to o.result. An error that runOne
+// returns ends the batch.
 func (w *groupWriter) runOne(o *op) error {
 	t := w.txn
-	t.broken, t.alerts, t.wrote = nil, nil, false
+	t.begins()
 	o.result = guarded(o.change, t)
 	if t.broken != nil {
 		return t.broken
@@ -214,11 +183,11 @@ func (w *groupWriter) runOne(o *op) error {
 	if o.result != nil && t.wrote {
 		return errUndo
 	}
-	o.alerts = t.alerts
+	o.alerts, o.wrote = t.alerts, t.wrote
 	return nil
 }
 
-// runInSavepoint is runOne where a change that fails is undone.
+// runInSavepoint runs one change as runOne does, and undoes it if it fails.
 func (w *groupWriter) runInSavepoint(o *op) error {
 	t := w.txn
 	if err := t.exec(`savepoint op`); err != nil {
@@ -228,6 +197,7 @@ func (w *groupWriter) runInSavepoint(o *op) error {
 		if err := t.exec(`rollback to op`); err != nil {
 			return fmt.Errorf("roll back to the savepoint: %w", err)
 		}
+		t.links.forget()
 	} else if err != nil {
 		return err
 	}
@@ -237,8 +207,8 @@ func (w *groupWriter) runInSavepoint(o *op) error {
 	return nil
 }
 
-// guarded turns a panic of one change into a failure of its batch: a callback
-// that trips a rule must not take the server down at every retry.
+// guarded turns a panic in a change into a failure of its batch: a callback that
+// causes a panic must not crash the server at every retry.
 func guarded(change func(*txn) error, t *txn) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -257,27 +227,15 @@ func (w *groupWriter) connect() error {
 		return fmt.Errorf("connect: %w", err)
 	}
 	w.conn = c
-	w.txn = &txn{conn: c, dialect: w.dialect, stmts: map[string]statement{}}
+	w.txn = newTxn(c, w.dialect)
 	return nil
 }
 
-// discard throws the connection away, with whatever transaction is open on it.
+// discard closes the connection with whatever transaction is open on it.
 func (w *groupWriter) discard() {
 	if w.conn == nil {
 		return
 	}
-	// An unfinalized statement keeps SQLite's connection, its transaction and
-	// its lock alive after the close.
-	for _, s := range w.txn.stmts {
-		if err := s.Close(); err != nil {
-			w.log.Error("close a statement", "error", err)
-		}
-	}
-	// Telling database/sql that the connection is bad makes it close it
-	// instead of handing it out again.
-	err := w.conn.Raw(func(any) error { return driver.ErrBadConn })
-	if err != nil && !errors.Is(err, driver.ErrBadConn) {
-		w.log.Error("discard the writer's connection", "error", err)
-	}
+	w.txn.discard(w.log)
 	w.conn, w.txn = nil, nil
 }

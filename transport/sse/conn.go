@@ -12,37 +12,40 @@ import (
 	"doorbell/transport"
 )
 
-// retry is what a native EventSource waits before it comes back, in ms.
+// retry sets how long a native EventSource waits before it reconnects, in ms.
 const retry = "retry: 1000\n\n"
 
 // conn is a session's sink, and the ResponseWriter that r3labs writes to.
 type conn struct {
 	transport *Transport
 	session   *transport.Session
-	open      func() // called once, when r3labs takes events
+	open      func() // called once, when r3labs accepts events
 	cancel    func() // ends the connection; it never blocks and may be called again
 	out       http.ResponseWriter
 	control   *http.ResponseController
 
-	ours bool // the connection is: nothing resets it when a deadline passes while it is idle
+	closes bool // an HTTP/1 connection of net/http, which ends with the stream
 
-	// Of the serving goroutine alone.
-	subscribed <-chan *sse.Subscriber // has ours in a moment; nil when it was taken
+	ours bool // the connection was taken over: no deadline resets it while it is idle
+
+	// Used by the serving goroutine only.
+	subscribed <-chan *sse.Subscriber // receives the connection's subscriber; nil afterwards
 	started    bool
-	within     bool      // an event has been begun
-	waiting    int       // bytes that were written and not flushed
+	within     bool      // an event has begun
+	waiting    int       // bytes written and not flushed
 	carried    int       // events in them
 	armed      time.Time // the write deadline that is set
-	failure    error     // the first one: nothing is written after it
+	failure    error     // the first error; nothing is written after it
 
 	mu         sync.Mutex // guards all below
 	subscriber *sse.Subscriber
-	queued     int  // events handed to r3labs that are not written yet
-	over       bool // r3labs may close the subscriber: it takes no more
+	queued     int                    // events passed to r3labs and not yet written
+	behind     transport.Carried[int] // number of alerts in an event beyond the first
+	over       bool                   // r3labs may close the subscriber: it gets no more events
 	closing    bool
 	reason     transport.Reason
 	cut        *time.Timer
-	done       bool // the handler has returned, or will: out is not ours any more
+	done       bool // the handler has returned or will: out must not be used any more
 }
 
 func (t *Transport) newConn(out http.ResponseWriter, s *transport.Session, cancel func()) *conn {
@@ -53,8 +56,8 @@ func (t *Transport) newConn(out http.ResponseWriter, s *transport.Session, cance
 	return c
 }
 
-// innermost is net/http's own writer: Gin's Flush keeps the error to itself, and
-// a console that was cut would look as if it had left.
+// innermost returns net/http's own writer: Gin's Flush hides errors, so that a
+// console that was cut would look as if it had left.
 func innermost(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
@@ -77,8 +80,22 @@ func (c *conn) TrySend(m transport.Message) bool {
 	return true
 }
 
-// Close implements transport.Sink: what is queued is still written, for at
-// most Grace.
+// TrySendBurst implements transport.BurstSink; r3labs sees one event.
+func (c *conn) TrySendBurst(b transport.Burst) bool {
+	log := encodeBurst(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing || c.over || c.queued >= transport.Window+transport.Reserve {
+		return false
+	}
+	c.behind.Add(c.queued, len(b.Alerts)-1)
+	log.Replay(c.subscriber)
+	c.queued++
+	return true
+}
+
+// Close implements transport.Sink: queued messages are still written, for at most
+// Grace.
 func (c *conn) Close(r transport.Reason) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,7 +117,7 @@ func (c *conn) Close(r transport.Reason) {
 	})
 }
 
-// finish says why the connection ended.
+// finish returns why the connection ended.
 func (c *conn) finish() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,16 +141,19 @@ func (c *conn) Header() http.Header { return c.out.Header() }
 // WriteHeader implements http.ResponseWriter.
 func (c *conn) WriteHeader(status int) {
 	c.out.Header().Set("Cache-Control", "no-store, no-transform")
-	c.out.Header().Del("Connection") // not allowed in HTTP/2, not needed in HTTP/1.1
+	c.out.Header().Del("Connection") // r3labs sets keep-alive, which HTTP/2 forbids
+	if c.closes {
+		c.out.Header().Set("Connection", "close")
+	}
 	c.out.WriteHeader(status)
 }
 
-// maxWaiting bounds what waits for the next event: some ten alerts. A larger
-// write gains little, and a console that does not read holds it.
+// maxWaiting bounds the bytes that wait for the next event: some ten alerts. A
+// larger write gains little, and a console that does not read holds them.
 const maxWaiting = 2 << 10
 
-// Write implements http.ResponseWriter. r3labs ignores errors: after one the
-// rest is drained.
+// Write implements http.ResponseWriter. r3labs ignores errors: after an error,
+// further writes are discarded.
 func (c *conn) Write(p []byte) (int, error) {
 	all := len(p)
 	if c.started && !c.within {
@@ -152,8 +172,8 @@ func (c *conn) Write(p []byte) (int, error) {
 	return all, nil
 }
 
-// arm bounds the writes that come. On a connection of ours the deadline is set
-// anew when less than a timeout is left of it, for a quarter more: setting it
+// arm sets the write deadline. On a taken-over connection it moves the deadline
+// only when less than a timeout is left, to a timeout and a quarter: moving it
 // costs as much as queueing an event.
 func (c *conn) arm() error {
 	until := time.Now().Add(c.transport.writeTimeout)
@@ -169,7 +189,7 @@ func (c *conn) arm() error {
 
 // Flush implements http.Flusher. r3labs calls it first after the reader is
 // registered and before its first event, and then once for every event. While
-// another one waits, what was written waits for it: they leave together.
+// another event is queued, the bytes stay in the buffer, and both leave together.
 func (c *conn) Flush() {
 	if !c.started {
 		_, _ = c.Write([]byte(retry)) // never fails
@@ -184,6 +204,8 @@ func (c *conn) Flush() {
 	c.carried++
 	c.mu.Lock()
 	c.queued--
+	behind, _ := c.behind.Written()
+	c.carried += behind
 	more := c.queued > 0
 	c.mu.Unlock()
 	if more && c.waiting < maxWaiting {
@@ -202,7 +224,7 @@ func (c *conn) Flush() {
 	}
 }
 
-// subscribe learns which subscriber r3labs has made for this connection.
+// subscribe receives the subscriber that r3labs has created for this connection.
 func (c *conn) subscribe() {
 	sub := <-c.subscribed
 	c.subscribed = nil
@@ -225,7 +247,7 @@ func (c *conn) flush() {
 
 func (c *conn) broken() bool { return c.failure != nil }
 
-// fail notes the first error and ends the connection.
+// fail stores the first error and ends the connection.
 func (c *conn) fail(err error) {
 	if err == nil || errors.Is(err, http.ErrNotSupported) {
 		return

@@ -11,28 +11,29 @@ import (
 )
 
 // detached is an HTTP/1 response written to the connection itself: net/http's
-// buffers, its goroutine and Gin's context go with the handler (33 KiB of heap
-// a console became 21), and what is flushed leaves in one write.
+// buffers, its goroutine and Gin's context are freed when the handler returns (33
+// KiB of heap a console became 21), and each flush is one write.
 type detached struct {
 	conn    net.Conn
 	header  http.Header
-	chunked bool          // HTTP/1.1; before it the stream ends with the connection
+	chunked bool          // HTTP/1.1; in HTTP/1.0 the stream ends with the connection
 	buffer  *bytes.Buffer // nil between two flushes
 	head    int           // how much of buffer is the response's head
 }
 
-// buffers are shared: a console needs one only while it is written to.
+// buffers are shared: a console needs one only during a write.
 var buffers = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, maxWaiting+1<<10)) }}
 
-// maxPooled keeps a buffer that once was large from staying for ever.
+// maxPooled bounds a buffer that returns to the pool, so that a large one is
+// freed.
 const maxPooled = 8 << 10
 
-// sizeRoom is where a chunk's size goes, once it is known: 8 hex digits and a
+// sizeRoom is the space for a chunk's size, filled in later: 8 hex digits and a
 // line end.
 const sizeRoom = 10
 
-// detach takes the connection over; nil where that can't be done: HTTP/2, or
-// no network at all.
+// detach takes the connection over; it returns nil where that is impossible:
+// HTTP/2, or no network at all.
 func detach(w http.ResponseWriter, r *http.Request) *detached {
 	if r.ProtoMajor != 1 {
 		return nil
@@ -62,9 +63,9 @@ func (d *detached) open() *bytes.Buffer {
 func (d *detached) WriteHeader(status int) {
 	if d.chunked {
 		d.header.Set("Transfer-Encoding", "chunked")
-	} else {
-		d.header.Set("Connection", "close")
 	}
+	// A client that reuses connections would send its next request on this one.
+	d.header.Set("Connection", "close")
 	if d.header.Get("Date") == "" {
 		d.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	}
@@ -73,7 +74,7 @@ func (d *detached) WriteHeader(status int) {
 	_ = d.header.Write(b) // a Buffer never fails
 	b.WriteString("\r\n")
 	d.head = b.Len()
-	d.header = nil // said
+	d.header = nil // the head is written
 }
 
 // Write implements http.ResponseWriter: nothing leaves before FlushError.
@@ -85,7 +86,7 @@ func (d *detached) Write(p []byte) (int, error) {
 	return b.Write(p)
 }
 
-// FlushError writes what there is, as one chunk in one write.
+// FlushError writes the buffered bytes as one chunk in one write.
 func (d *detached) FlushError() error {
 	b := d.buffer
 	if b == nil {
@@ -104,8 +105,7 @@ func (d *detached) FlushError() error {
 	return err
 }
 
-// frame puts the chunk's size before it; the digits that are not needed are
-// closed up with the head.
+// frame puts the chunk's size before the chunk and removes the unused digits.
 func (d *detached) frame(all []byte, head int) []byte {
 	body := len(all) - head - sizeRoom
 	size := strconv.AppendInt(make([]byte, 0, sizeRoom), int64(body), 16)
@@ -118,10 +118,10 @@ func (d *detached) frame(all []byte, head int) []byte {
 	return append(all[start-head:], "\r\n"...)
 }
 
-// SetWriteDeadline is for http.ResponseController.
+// SetWriteDeadline implements what http.ResponseController needs.
 func (d *detached) SetWriteDeadline(t time.Time) error { return d.conn.SetWriteDeadline(t) }
 
-// end ends the response, well where it can, and closes the connection.
+// end ends the response, completely if well, and closes the connection.
 func (d *detached) end(well bool) {
 	if well && d.chunked {
 		if d.conn.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
@@ -131,12 +131,12 @@ func (d *detached) end(well bool) {
 	_ = d.conn.Close()
 }
 
-// maxInbound is what a client may send on a connection that only tells: the
-// next request, if it pipelines.
+// maxInbound bounds what a client may send on a one-way connection: the next
+// request, if it pipelines.
 const maxInbound = 4 << 10
 
-// wait returns when the client has left, or sends what nobody asked for, or
-// stopReading was called.
+// wait returns when the client has left or sends unexpected data, or stopReading
+// was called.
 func (d *detached) wait() {
 	b := make([]byte, 16)
 	for read := 0; read < maxInbound; {
@@ -150,5 +150,5 @@ func (d *detached) wait() {
 
 // stopReading makes wait return.
 func (d *detached) stopReading() {
-	_ = d.conn.SetReadDeadline(time.Unix(1, 0)) // on a connection that is closed there is nothing to stop
+	_ = d.conn.SetReadDeadline(time.Unix(1, 0)) // on a closed connection there is nothing to stop
 }

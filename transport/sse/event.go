@@ -1,37 +1,39 @@
 package sse
 
 import (
+	"strconv"
+
 	"github.com/r3labs/sse/v2"
 
 	"doorbell/transport"
 )
 
-// commentMark is what r3labs writes before a comment. An event goes to it as
-// one comment that holds all of its lines, and conn takes the mark away: the
-// bytes are made once for all consoles that get the same, where r3labs prints
-// each field for each of them, and writes an empty id, which resets the
-// browser's last, where there is none.
+// commentMark is what r3labs writes before a comment. Each event is passed to
+// r3labs as one comment that contains all of its lines, and conn removes the mark.
+// So the bytes are encoded once for all consoles; r3labs itself would print each
+// field for each of them, and would write an empty id where there is none, which
+// resets the browser's last id.
 const commentMark = ": "
 
-// eventOf is what r3labs is to write for a message, as a log of one event that
-// is replayed to the connection's subscriber: past the stream's goroutine, which
-// would cost a switch for each event and stops for all when one reader does.
+// eventOf returns a message as a log of one event, which r3labs replays to the
+// connection's subscriber. This bypasses the stream's goroutine, which costs a
+// switch for each event and stops for all readers when one stalls.
 func eventOf(m transport.Message) *sse.EventLog {
 	if m.Shared == nil {
 		return encode(m)
 	}
 	e, ok := m.Shared.Once(func() any { return encode(m) }).(*sse.EventLog)
-	if !ok { // there is one transport that uses it
+	if !ok { // only this transport uses it
 		panic("sse: a shared message of another transport")
 	}
 	return e
 }
 
-// first is the id that r3labs compares with a subscriber's, and does not write
-// with a comment.
+// first is the id that r3labs compares with a subscriber's; with a comment it is
+// not written.
 var first = []byte("0")
 
-// encode leaves out the two line ends that r3labs writes behind a comment.
+// encode omits the two line ends that r3labs writes after a comment.
 func encode(m transport.Message) *sse.EventLog {
 	b := make([]byte, 0, len(m.Cursor)+len(m.Data)+len(m.Event)+32)
 	if m.Cursor != "" {
@@ -41,5 +43,28 @@ func encode(m transport.Message) *sse.EventLog {
 	if m.Event != "" {
 		b = append(append(b, "\nevent: "...), m.Event...)
 	}
+	if m.RetryMs > 0 { // a native EventSource ignores bye and would reconnect after retry
+		b = strconv.AppendInt(append(b, "\nretry: "...), m.RetryMs, 10)
+	}
 	return &sse.EventLog{{ID: first, Comment: b}}
+}
+
+// encodeBurst makes one comment of all events of a burst.
+func encodeBurst(b transport.Burst) *sse.EventLog {
+	size := 0
+	for _, a := range b.Alerts {
+		size += len(a.Data) + 64
+	}
+	text := make([]byte, 0, size)
+	for i, a := range b.Alerts {
+		if i > 0 {
+			text = append(text, "\n\n"...)
+		}
+		if id := b.AppendCursor(append(text, "id: "...), i); len(id) > len(text)+len("id: ") {
+			text = id
+			text = append(text, '\n')
+		}
+		text = append(append(text, "data: "...), a.Data...)
+	}
+	return &sse.EventLog{{ID: first, Comment: text}}
 }

@@ -1,10 +1,10 @@
 // Package sse serves sessions as Server-Sent Events by r3labs/sse.
 //
 // r3labs/sse stalls a stream for all its readers when one stalls, keeps every
-// event for ever when it replays, has no deadline, no heartbeat and ignores
-// write errors. So nothing is published on its streams, which only know who
-// reads: the session feeds each subscriber by itself; the ResponseWriter is
-// wrapped; and a connection ends only by its context.
+// event for ever when it replays, has no deadline, no heartbeat and ignores write
+// errors. So nothing is published on its streams, which only list the readers: the
+// session sends to each subscriber separately; the ResponseWriter is wrapped; and
+// a connection ends only by its context.
 package sse
 
 import (
@@ -22,11 +22,13 @@ import (
 	"doorbell/transport"
 )
 
-// streams is how many r3labs streams there are. Each is a goroutine that keeps a
-// list of who reads, and looks through it when one leaves.
+// streams is the number of r3labs streams. Each is a goroutine with a list of its
+// readers, which it searches when one leaves.
 const streams = 64
 
-// Transport is the SSE side of a node.
+var _ transport.Transport = (*Transport)(nil)
+
+// Transport serves a node's SSE connections.
 type Transport struct {
 	server       *sse.Server
 	writeTimeout time.Duration
@@ -36,13 +38,13 @@ type Transport struct {
 	subscribing map[*url.URL]chan<- *sse.Subscriber
 	serving     int
 	down        bool
-	empty       chan struct{} // closed when down and none is served
+	empty       chan struct{} // closed when down and no console is left
 }
 
-// New makes a transport whose writes are cut after writeTimeout.
+// New returns a transport whose writes are cut after writeTimeout.
 func New(writeTimeout time.Duration) *Transport {
 	s := sse.New()
-	s.AutoReplay = false // the log is ours
+	s.AutoReplay = false // doorbell has its own log
 	s.AutoStream = false
 	s.BufferSize = 0
 	t := &Transport{
@@ -57,11 +59,11 @@ func New(writeTimeout time.Duration) *Transport {
 	return t
 }
 
-// Serve streams until the client leaves or the session is closed. On HTTP/1 it
-// returns at once and the stream lives on in goroutines of its own; then
-// detached is true, and the ResponseWriter is not the caller's any more.
-func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.Session) (isDetached bool) {
-	w.Header().Set("X-Accel-Buffering", "no") // cures one nginx
+// Serve implements transport.Transport: it streams until the client leaves or the
+// session is closed. On HTTP/1 it returns at once and the stream continues in its
+// own goroutines. It never returns an error.
+func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.Session) (transport.Outcome, error) {
+	w.Header().Set("X-Accel-Buffering", "no") // nginx then does not buffer
 	w.Header().Set("Cache-Control", "no-store, no-transform")
 	var d *detached
 	if !t.enter() {
@@ -71,30 +73,31 @@ func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.S
 		defer t.leave()
 		ctx, cancel := context.WithCancel(r.Context())
 		c := t.newConn(w, s, cancel)
+		c.closes = r.ProtoMajor == 1
 		c.open = func() { s.Run(lasting, c) } //nolint:contextcheck // see lasting
 		t.stream(c, func() { <-ctx.Done() })  //nolint:contextcheck // see ending
-		return false
+		return transport.Answered, nil
 	}
 	c := t.newConn(d, s, d.stopReading)
 	opened, ready := make(chan struct{}), make(chan struct{})
 	c.open = func() {
 		close(opened)
-		<-ready // else the stream could leave before the session has joined
+		<-ready // otherwise the stream could leave before the session has joined
 	}
 	go func() { //nolint:contextcheck // it outlives the request
 		defer t.leave()
 		d.end(t.stream(c, d.wait))
 	}()
-	// Here and not in the stream's goroutine: it goes deep, and that one would
-	// keep the stack for as long as the console stays.
+	// Not in the stream's goroutine: the call needs a deep stack, which that
+	// goroutine would keep as long as the console stays.
 	<-opened
 	s.Run(lasting, c) //nolint:contextcheck // see lasting
 	close(ready)
-	return true
+	return transport.Detached, nil
 }
 
-// enter counts a console in, and reports whether it comes too late to be
-// detached: what is not, net/http waits for.
+// enter counts a console, and reports whether it is too late to detach it:
+// net/http waits for those that are not detached.
 func (t *Transport) enter() (late bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -102,8 +105,8 @@ func (t *Transport) enter() (late bool) {
 	return t.down
 }
 
-// leave has the last console that leaves a node that stops end r3labs' streams:
-// before, one of them could still be taking its leave from its stream.
+// leave counts a console out; during shutdown the last one closes the r3labs
+// server, because closing it earlier would race with the others' unsubscribing.
 func (t *Transport) leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -112,7 +115,8 @@ func (t *Transport) leave() {
 	}
 }
 
-// end needs t.mu. A console that comes later still makes streams anew.
+// end closes the r3labs server. Needs t.mu. A later console creates its stream
+// anew.
 func (t *Transport) end() {
 	t.server.Close()
 	select {
@@ -122,18 +126,18 @@ func (t *Transport) end() {
 	}
 }
 
-// lasting is the context of what a connection asks the log for: bounded reads,
-// which need no end of their own.
+// lasting is the context for a connection's reads of the log, which are bounded
+// and need no end of their own.
 var lasting = context.Background()
 
-// stream runs one connection until wait returns; true when nothing went wrong
-// with it.
+// stream runs one connection until wait returns; it returns true if the connection
+// ended without an error.
 func (t *Transport) stream(c *conn, wait func()) (well bool) {
 	defer c.cancel()
 	id := strconv.FormatUint(t.ids.Add(1)%streams, 10)
-	t.server.CreateStream(id) // unless there is one
-	// A request of our own making: r3labs takes the stream from the query and
-	// answers 400 to a Last-Event-ID that is not a number.
+	t.server.CreateStream(id) // unless it exists
+	// A new request, because r3labs takes the stream from the query and answers 400
+	// to a Last-Event-ID that is not a number.
 	inner := (&http.Request{
 		Method: http.MethodGet, Header: http.Header{}, URL: &url.URL{RawQuery: "stream=" + id},
 	}).WithContext(ending{c, wait})
@@ -147,11 +151,11 @@ func (t *Transport) stream(c *conn, wait func()) (well bool) {
 	return !c.broken()
 }
 
-// ending is a context that is done when wait has returned. r3labs has a
-// goroutine for each connection that does nothing but wait for Done: so Done
-// waits, in that goroutine, and one more that reads the connection is not needed
-// (3 KiB for each console). It takes the subscriber from the session before
-// r3labs closes it.
+// ending is a context that is done when wait has returned. r3labs starts a
+// goroutine for each connection that only waits for Done. Done itself blocks in
+// that goroutine, which saves a second goroutine that reads the connection (3 KiB
+// for each console). It removes the subscriber from the session before r3labs
+// closes it.
 type ending struct {
 	conn *conn
 	wait func()
@@ -160,20 +164,20 @@ type ending struct {
 // Deadline implements context.Context.
 func (ending) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
 
-// Err implements context.Context; nobody asks.
+// Err implements context.Context; it is never called.
 func (ending) Err() error { return nil }
 
 // Value implements context.Context.
 func (ending) Value(any) any { return nil }
 
-// closed is what Done returns, when it returns.
+// closed is the channel that Done returns.
 var closed = func() chan struct{} {
 	c := make(chan struct{})
 	close(c)
 	return c
 }()
 
-// Done implements context.Context, but for that it blocks.
+// Done implements context.Context, except that it blocks.
 func (e ending) Done() <-chan struct{} {
 	e.wait()
 	e.conn.mu.Lock()
@@ -182,8 +186,7 @@ func (e ending) Done() <-chan struct{} {
 	return closed
 }
 
-// Shutdown waits for the consoles, which the hub has told to end, and ends the
-// streams.
+// Shutdown implements transport.Transport and ends r3labs' streams.
 func (t *Transport) Shutdown(ctx context.Context) error {
 	t.mu.Lock()
 	if t.down = true; t.serving == 0 {

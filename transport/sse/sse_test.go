@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// recorder notes what each flush has carried.
+// recorder records the bytes of each flush.
 type recorder struct {
 	waiting string
 	flushes []string
@@ -36,15 +36,15 @@ func (r *recorder) FlushError() error {
 
 func (r *recorder) SetWriteDeadline(time.Time) error { return nil }
 
-// print writes an event as r3labs does, in three calls.
+// print writes an event in three calls, as r3labs does.
 func (c *conn) print(m transport.Message) {
 	_, _ = c.Write([]byte(": " + string((*eventOf(m))[0].Comment) + "\n")) // never fails
 	_, _ = c.Write([]byte("\n"))
 	c.Flush()
 }
 
-// TestWaitingEventsLeaveTogether: they leave in order with the last one that
-// waits, a few kilobytes at a time, and look like events and not like comments.
+// TestWaitingEventsLeaveTogether: queued events leave in order together with the
+// last one, a few kilobytes at a time, as events and not as comments.
 func TestWaitingEventsLeaveTogether(t *testing.T) {
 	alert := transport.Message{Data: []byte(`{"seq":1}`), Cursor: "e.1:1"}
 	ping := transport.Message{Data: []byte(`{"event":"ping"}`), Event: "ping"}
@@ -73,5 +73,31 @@ func TestWaitingEventsLeaveTogether(t *testing.T) {
 				t.Errorf("flushed %q\nand left %q, want %q", r.flushes, r.waiting, c.want)
 			}
 		})
+	}
+}
+
+// TestBurst: r3labs sees one event, the reader all of its alerts, each with its
+// cursor if cursors were asked for; the session learns of each one sent.
+func TestBurst(t *testing.T) {
+	event := *encodeBurst(transport.Burst{Alerts: []transport.Numbered{{Seq: 1, Data: []byte("a")}, {Seq: 2, Data: []byte("b")}}})
+	if got, want := string(event[0].Comment), "data: a\n\ndata: b"; got != want || len(event) != 1 {
+		t.Errorf("%d events, %q, want %q", len(event), got, want)
+	}
+	r := &recorder{}
+	one := &conn{
+		transport: New(time.Minute), session: &transport.Session{}, out: r, control: http.NewResponseController(r),
+		started: true, queued: 2, cancel: func() {},
+	}
+	one.behind.Add(1, 1)
+	_, _ = one.Write([]byte(": data: first\n")) // never fails
+	_, _ = one.Write([]byte("\n"))
+	one.Flush()
+	_, _ = one.Write([]byte(": " + string(event[0].Comment) + "\n"))
+	_, _ = one.Write([]byte("\n"))
+	if one.Flush(); one.carried != 0 {
+		t.Errorf("%d were not reported as sent", one.carried)
+	}
+	if want := []string{"data: first\n\ndata: a\n\ndata: b\n\n"}; !slices.Equal(r.flushes, want) {
+		t.Errorf("flushed %q, want %q", r.flushes, want)
 	}
 }

@@ -71,6 +71,9 @@ func testSSEHead(t *testing.T, s *Server) {
 	if got := res.Header.Get("Cache-Control"); !strings.Contains(got, "no-store") || !strings.Contains(got, "no-transform") {
 		t.Errorf("Cache-Control: %q", got)
 	}
+	if !res.Close { // a keep-alive agent would send its next request on it, and be reset
+		t.Errorf("an answer that ends with its connection does not say Connection: close: %v", res.Header)
+	}
 	if res.StatusCode != http.StatusOK {
 		t.Errorf("HTTP %d, want 200", res.StatusCode)
 	}

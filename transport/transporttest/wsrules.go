@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,6 +24,7 @@ type wsCase struct {
 	code   int      // how it ends; 0: the connection goes on
 	orCode int      // another way that the RFC allows
 	failed bool     // the connection is failed at once: echoes under way may be lost
+	silent bool     // the client does not answer the close: the server waits a second for it
 }
 
 // WebSocketRules holds the server to RFC 6455, after Autobahn's list of cases,
@@ -160,7 +162,7 @@ func utf8Cases() (cases []wsCase) {
 	for i, s := range bad {
 		cases = append(
 			cases,
-			wsCase{name: fmt.Sprintf("6 bad text %d", i), send: []frame{text(s)}, code: 1007},
+			wsCase{name: fmt.Sprintf("6 bad text %d", i), send: []frame{text(s)}, code: 1007, silent: i == 0},
 			wsCase{name: fmt.Sprintf("6 bad text %d, a byte in a frame", i), send: bytewise(s), code: 1007},
 		)
 	}
@@ -294,6 +296,11 @@ func (c wsCase) closed(t *testing.T, r *rawSocket, f frame, echoes []int, pongs 
 	if !c.failed && fmt.Sprint(echoes) != fmt.Sprint(c.echoes) || len(pongs) != len(c.pongs) {
 		t.Errorf("got echoes %v and pongs %q before the close, want %v and %q", echoes, pongs, c.echoes, c.pongs)
 	}
+	if !c.silent { // as the RFC has it; each case would take a second else
+		if err := r.send(0, closeFrame(1000, "")); err != nil && !gone(err) {
+			t.Error(err)
+		}
+	}
 	if f, err := r.read(); err == nil {
 		t.Errorf("after the close came %v", f)
 	} else if !gone(err) {
@@ -319,12 +326,19 @@ func handshakes(t *testing.T, s *Server) {
 		{"Connection names more", rawRequest{header: map[string]string{"Connection": "keep-alive, Upgrade"}}, 101},
 		{"Upgrade in capitals", rawRequest{header: map[string]string{"Upgrade": "WebSocket", "Connection": "upgrade"}}, 101},
 		{"several subprotocols", rawRequest{header: map[string]string{"Sec-WebSocket-Protocol": "chat, doorbell.v1"}}, 101},
+		{"subprotocols in two lines", rawRequest{header: map[string]string{"Sec-WebSocket-Protocol": "chat\r\nSec-WebSocket-Protocol: doorbell.v1"}}, 101},
 		{"an extension", rawRequest{header: map[string]string{"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}}, 101},
-		{"version 8", rawRequest{header: map[string]string{"Sec-WebSocket-Version": "8"}}, 400},
-		{"no version", rawRequest{header: map[string]string{"Sec-WebSocket-Version": "-"}}, 400},
+		{"Upgrade names more", rawRequest{header: map[string]string{"Upgrade": "h2c, websocket"}}, 101},
+		{"Upgrade in two lines", rawRequest{header: map[string]string{"Upgrade": "h2c\r\nUpgrade: websocket"}}, 101},
+		{"HTTP/1.0", rawRequest{version: "1.0"}, 426},
+		{"version 8", rawRequest{header: map[string]string{"Sec-WebSocket-Version": "8"}}, 426},
+		{"two versions", rawRequest{header: map[string]string{"Sec-WebSocket-Version": "13\r\nSec-WebSocket-Version: 8"}}, 426},
+		{"no version", rawRequest{header: map[string]string{"Sec-WebSocket-Version": "-"}}, 426},
+		{"two keys", rawRequest{header: map[string]string{"Sec-WebSocket-Key": rawKey + "\r\nSec-WebSocket-Key: " + rawKey}}, 400},
+		{"a body", rawRequest{header: map[string]string{"Content-Length": "1"}}, 400},
 		{"no key", rawRequest{header: map[string]string{"Sec-WebSocket-Key": "-"}}, 400},
 		{"a key that is too short", rawRequest{header: map[string]string{"Sec-WebSocket-Key": "AAAA"}}, 400},
-		{"no Connection", rawRequest{header: map[string]string{"Connection": "keep-alive"}}, 400},
+		{"no Connection", rawRequest{header: map[string]string{"Connection": "keep-alive"}}, 426},
 		{"no Upgrade", rawRequest{header: map[string]string{"Upgrade": "-"}}, 426},
 		{"a POST", rawRequest{method: "POST"}, 405},
 		{"no Host", rawRequest{header: map[string]string{"Host": "-"}}, 400},
@@ -338,6 +352,7 @@ func handshakes(t *testing.T, s *Server) {
 			t.Errorf("%s: HTTP %d, want %d", c.name, res.StatusCode, c.status)
 		}
 		if r == nil {
+			checkHandshakeRefusal(t, c.name, res)
 			continue
 		}
 		if got := res.Header.Get("Sec-WebSocket-Accept"); got != acceptOf(rawKey) {
@@ -350,5 +365,24 @@ func handshakes(t *testing.T, s *Server) {
 			t.Errorf("%s: takes the extension %q", c.name, got)
 		}
 		_ = r.conn.Close() // the end of a case
+	}
+}
+
+// checkHandshakeRefusal holds that a client learns by what it would be let in.
+func checkHandshakeRefusal(t *testing.T, name string, res *http.Response) {
+	t.Helper()
+	if name == "no Host" { // net/http's own
+		return
+	}
+	if got := res.Header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("%s: refused with %q, want a problem document", name, got)
+	}
+	if res.StatusCode != http.StatusUpgradeRequired {
+		return
+	}
+	for header, want := range map[string]string{"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"} {
+		if got := res.Header.Get(header); !strings.EqualFold(got, want) && (header != "Connection" || name != "HTTP/1.0") { // net/http takes it out there
+			t.Errorf("%s: 426 with %s %q, want %q", name, header, got, want)
+		}
 	}
 }

@@ -4,12 +4,18 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"io"
+	"math"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"doorbell/transport"
 )
 
 // line is the connection beneath melody, which writes each message by itself.
@@ -17,9 +23,10 @@ import (
 // is not set anew for each. gorilla calls Write from one goroutine at a time.
 type line struct {
 	net.Conn
-	// left counts a message that melody has written off its queue, and reports
-	// whether another surely follows. It is nil until the upgrade is answered.
-	left func() (more bool)
+	// left counts a message that melody has written off its queue, and returns
+	// the alerts that belong behind it, and whether another message surely
+	// follows. It is nil until the upgrade is answered.
+	left func() (behind []transport.Numbered, more bool)
 	// sent is told how many messages a write has carried.
 	sent func(n int)
 
@@ -28,10 +35,25 @@ type line struct {
 	armed   time.Time     // the one that is set
 
 	missing int           // bytes of the frame that is being written
-	text    bool          // it is a message
+	kind    byte          // its opcode
 	held    *bytes.Buffer // frames that wait for the next one; nil while there are none
 	carried int           // messages in held
+	asks    bool          // a ping behind messages asks whether they have been read
+	total   uint64        // messages that were written, where it asks
+	parting atomic.Int32  // how far the end has come
 }
+
+// What parting holds.
+const (
+	together   int32 = iota
+	saidClose        // our close frame has been written
+	waitsClose       // melody has closed the connection: the client's frame is waited for
+)
+
+// closeWait is how long the client's close frame is waited for after ours. A
+// connection that is closed while there is unread input is reset, and what the
+// client has not read yet goes with it: 34 of 100 busy clients saw 1006.
+const closeWait = time.Second
 
 // maxHeld bounds what waits: some ten alerts. A larger write gains little, and
 // a console that does not read holds it.
@@ -66,6 +88,33 @@ func (l *line) arm() error {
 	return l.Conn.SetWriteDeadline(l.armed)
 }
 
+// Close is melody's, after our close frame or when reading has ended. After our
+// frame the connection stays for closeWait, with its reader as it is: it takes
+// in what the client still sends, and ends by the client's frame. hangUp closes
+// in the end; a client that goes on to answer pings is cut by conn.end.
+func (l *line) Close() error {
+	if l.parting.CompareAndSwap(saidClose, waitsClose) {
+		return l.SetReadDeadline(time.Now().Add(closeWait))
+	}
+	return l.Conn.Close()
+}
+
+// hangUp closes the connection when nothing more is read. Where reading ended
+// with a fault, after a close frame that says so, what is under way is taken in
+// first, for a moment.
+func (l *line) hangUp(fault bool) {
+	if fault && l.parting.Load() != together {
+		if half, ok := l.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+			_ = l.SetReadDeadline(time.Now().Add(closeWait))
+			_, _ = io.CopyN(io.Discard, l.Conn, maxAfterFault) // what there is, if any
+		}
+	}
+	_ = l.Conn.Close()
+}
+
+// maxAfterFault bounds what is read of a client that was told of its fault.
+const maxAfterFault = 1 << 20
+
 // Write implements net.Conn.
 func (l *line) Write(p []byte) (int, error) {
 	if l.left == nil {
@@ -73,30 +122,37 @@ func (l *line) Write(p []byte) (int, error) {
 	}
 	more := false
 	if l.missing == 0 {
-		l.text, l.missing = frame(p)
+		l.kind, l.missing = frame(p)
 	}
-	if l.missing -= len(p); l.missing == 0 && l.text {
+	if l.missing -= len(p); l.missing == 0 && l.kind == websocket.TextMessage {
 		l.carried++
-		more = l.left()
+		var behind []transport.Numbered
+		if behind, more = l.left(); behind != nil {
+			return len(p), l.burst(p, behind)
+		}
 	}
 	if l.fits(p) && (more || l.missing > 0) {
 		l.hold(p)
 		return len(p), nil
 	}
-	return len(p), l.flush(p)
+	err := l.flush(p)
+	if err == nil && l.missing == 0 && l.kind == websocket.CloseMessage {
+		l.parting.CompareAndSwap(together, saidClose)
+	}
+	return len(p), err
 }
 
-// frame reads a frame's head: whether it is a text, and its size with its head.
-// What a server writes is never masked and, of gorilla, never in fragments.
-func frame(p []byte) (text bool, size int) {
-	text = p[0]&0xf == websocket.TextMessage
+// frame reads a frame's head: its opcode, and its size with its head. What a
+// server writes is never masked and, of gorilla, never in fragments.
+func frame(p []byte) (kind byte, size int) {
+	kind = p[0] & 0xf
 	switch n := int(p[1] & 0x7f); n {
 	case 126:
-		return text, 4 + int(binary.BigEndian.Uint16(p[2:]))
+		return kind, 4 + int(binary.BigEndian.Uint16(p[2:]))
 	case 127:
-		return text, 10 + int(binary.BigEndian.Uint64(p[2:]))
+		return kind, 10 + int(binary.BigEndian.Uint64(p[2:]))
 	default:
-		return text, 2 + n
+		return kind, 2 + n
 	}
 }
 
@@ -123,6 +179,10 @@ func (l *line) flush(p []byte) error {
 	if err := l.arm(); err != nil {
 		return err
 	}
+	if l.asks && l.carried > 0 && l.missing == 0 && l.kind != websocket.CloseMessage {
+		l.total += uint64(l.carried)
+		p = append(slices.Clip(p), asking(l.total)...)
+	}
 	if l.held != nil {
 		defer l.release()
 		rest := p
@@ -147,9 +207,39 @@ func (l *line) flush(p []byte) error {
 	return nil
 }
 
+// burst writes what is held, p, and alerts as frames behind it.
+func (l *line) burst(p []byte, behind []transport.Numbered) error {
+	l.hold(p)
+	for _, a := range behind {
+		l.held.Write(textHead(l.held.AvailableBuffer(), len(a.Data)))
+		l.held.Write(a.Data)
+	}
+	l.carried += len(behind)
+	return l.flush(nil)
+}
+
+// textHead is the head of a text frame as a server writes it.
+func textHead(b []byte, size int) []byte {
+	const final = 0x80
+	b = append(b, final|websocket.TextMessage)
+	switch {
+	case size < 126:
+		return append(b, byte(size))
+	case size <= math.MaxUint16:
+		return binary.BigEndian.AppendUint16(append(b, 126), uint16(size))
+	default:
+		return binary.BigEndian.AppendUint64(append(b, 127), uint64(size))
+	}
+}
+
+// maxPooled keeps a buffer that once was large from staying for ever.
+const maxPooled = 16 << 10
+
 func (l *line) release() {
-	l.held.Reset()
-	helds.Put(l.held)
+	if l.held.Cap() <= maxPooled {
+		l.held.Reset()
+		helds.Put(l.held)
+	}
 	l.held = nil
 }
 

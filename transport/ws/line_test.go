@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
+
+	"doorbell/transport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -94,10 +97,10 @@ func TestWaitingMessagesLeaveTogether(t *testing.T) {
 			var sent []int
 			follow := c.follow
 			r := &recorder{}
-			l := &line{Conn: r, timeout: time.Second, sent: func(n int) { sent = append(sent, n) }, left: func() bool {
+			l := &line{Conn: r, timeout: time.Second, sent: func(n int) { sent = append(sent, n) }, left: func() ([]transport.Numbered, bool) {
 				more := follow[0]
 				follow = follow[1:]
-				return more
+				return nil, more
 			}}
 			for _, f := range c.frames {
 				if n, err := l.Write(f); n != len(f) || err != nil {
@@ -114,10 +117,38 @@ func TestWaitingMessagesLeaveTogether(t *testing.T) {
 	}
 }
 
+// TestBurst: alerts behind a message leave with it, in one write, as frames.
+func TestBurst(t *testing.T) {
+	r := &recorder{}
+	var sent []int
+	behind := [][]string{nil, {"b", strings.Repeat("x", 200), strings.Repeat("y", 70_000)}, nil}
+	l := &line{Conn: r, timeout: time.Second, sent: func(n int) { sent = append(sent, n) }, left: func() (alerts []transport.Numbered, more bool) {
+		for _, s := range behind[0] {
+			alerts = append(alerts, transport.Numbered{Data: []byte(s)})
+		}
+		behind = behind[1:]
+		return alerts, len(behind) > 0
+	}}
+	second := text("second")
+	for _, p := range [][]byte{text("first"), second[:3], second[3:], text("third")} {
+		if n, err := l.Write(p); n != len(p) || err != nil {
+			t.Fatalf("Write: %d, %v", n, err)
+		}
+	}
+	huge := append([]byte{0x81, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70}, strings.Repeat("y", 70_000)...)
+	want := [][]byte{slices.Concat(text("first"), second, text("b"), text(strings.Repeat("x", 200)), huge), text("third")}
+	if !slices.EqualFunc(r.writes, want, bytes.Equal) {
+		t.Errorf("writes of %d, want %d", len(r.writes), len(want))
+	}
+	if !slices.Equal(sent, []int{5, 1}) {
+		t.Errorf("told of %v sent, want 5 and 1", sent)
+	}
+}
+
 // TestManyThatWaitAreBounded: a console that does not read holds little.
 func TestManyThatWaitAreBounded(t *testing.T) {
 	r := &recorder{}
-	l := &line{Conn: r, timeout: time.Second, sent: func(int) {}, left: func() bool { return true }}
+	l := &line{Conn: r, timeout: time.Second, sent: func(int) {}, left: func() ([]transport.Numbered, bool) { return nil, true }}
 	message := text(string(slices.Repeat([]byte("x"), 100)))
 	for range 1000 {
 		if _, err := l.Write(message); err != nil {
@@ -139,7 +170,7 @@ func TestManyThatWaitAreBounded(t *testing.T) {
 func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
-		l := &line{Conn: near, timeout: 8 * time.Second, sent: func(int) {}, left: func() bool { return false }}
+		l := &line{Conn: near, timeout: 8 * time.Second, sent: func(int) {}, left: func() ([]transport.Numbered, bool) { return nil, false }}
 		write := func(within time.Duration) (time.Duration, error) {
 			start := time.Now()
 			if err := l.SetWriteDeadline(start.Add(within)); err != nil {

@@ -23,9 +23,6 @@ import (
 	"doorbell/transport"
 )
 
-// Subprotocol is what a client offers that wants the events of the contract.
-const Subprotocol = "doorbell.v1"
-
 const (
 	// maxMessage bounds what a client sends; a larger frame ends in 1009.
 	maxMessage = 4 << 10
@@ -33,6 +30,8 @@ const (
 	pongSlack = 5 * time.Second
 	connKey   = "conn"
 )
+
+var _ transport.Transport = (*Transport)(nil)
 
 // Transport is the WebSocket side of a node.
 type Transport struct {
@@ -63,7 +62,7 @@ func (t *Transport) melody(heartbeat time.Duration) *melody.Melody {
 	m.Config.WriteWait = t.writeTimeout
 	m.Config.PingPeriod = heartbeat
 	m.Config.PongWait = 2*heartbeat + pongSlack
-	m.Upgrader.Subprotocols = []string{Subprotocol}
+	m.Upgrader.Subprotocols = []string{transport.Subprotocol}
 	m.Upgrader.ReadBufferSize = 128 // for pings, pongs and closes: clients say little
 	m.Upgrader.WriteBufferSize = 1024
 	m.Upgrader.WriteBufferPool = &sync.Pool{}
@@ -75,6 +74,7 @@ func (t *Transport) melody(heartbeat time.Duration) *melody.Melody {
 		connOf(s).end(websocket.CloseUnsupportedData, "text frames only")
 	})
 	m.HandleError(func(s *melody.Session, err error) { connOf(s).failed(err) })
+	m.HandlePong(func(s *melody.Session) { connOf(s).answered(m.Config.PongWait) })
 	t.melodies[heartbeat] = m
 	return m
 }
@@ -87,17 +87,18 @@ func connOf(s *melody.Session) *conn {
 	return c
 }
 
-// Serve upgrades the request and returns; the session lives on in a goroutine
-// of its own (detached: half the memory of one that stays with net/http). On an error the
-// answer has been written, but for ErrDraining. The Origin has been checked.
-func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.Session) error {
+// Serve implements transport.Transport: it upgrades the request and returns; the
+// session lives on in a goroutine of its own (detached: half the memory of one
+// that stays with net/http). The Origin has been checked.
+func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.Session) (transport.Outcome, error) {
 	up, ready := make(chan struct{}), make(chan struct{})
 	c := &conn{session: s, up: up, ready: ready}
-	c.line.timeout = t.writeTimeout
+	c.line.timeout, c.line.asks = t.writeTimeout, s.TracksReading()
 	t.mu.Lock()
 	if t.down {
 		t.mu.Unlock()
-		return transport.ErrDraining
+		s.Leave(r.Context(), 0, notUpgraded)
+		return transport.Unanswered, transport.ErrDraining
 	}
 	t.running.Add(1)
 	t.mu.Unlock()
@@ -114,30 +115,18 @@ func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.S
 		// keep the stack for as long as the console stays.
 		s.Run(context.WithoutCancel(r.Context()), c)
 		close(ready)
-		return nil
+		return transport.Detached, nil
 	case err := <-refused: // never of one that is up: that waits for ready
-		return fmt.Errorf("upgrade: %w", err)
+		s.Leave(r.Context(), 0, notUpgraded)
+		// The upgrader has answered, or failed on a connection that it had taken.
+		return transport.Detached, fmt.Errorf("upgrade: %w", err)
 	}
 }
 
-// Refuse upgrades only to close with code: a browser sees no status of a
-// refused handshake.
-func Refuse(w http.ResponseWriter, r *http.Request, code int, reason string) error {
-	up := websocket.Upgrader{
-		Subprotocols: []string{Subprotocol}, HandshakeTimeout: 5 * time.Second,
-		CheckOrigin: func(*http.Request) bool { return true },
-	}
-	c, err := up.Upgrade(w, r, nil)
-	if err != nil {
-		return fmt.Errorf("upgrade to refuse: %w", err)
-	}
-	msg := websocket.FormatCloseMessage(code, reason)
-	err = c.WriteControl(websocket.CloseMessage, msg, time.Now().Add(transport.Grace))
-	return errors.Join(err, c.Close())
-}
+// notUpgraded is why a session leaves that never had a connection.
+const notUpgraded = "not upgraded"
 
-// Shutdown refuses upgrades and waits for the sessions, which the hub has told
-// to end.
+// Shutdown implements transport.Transport: it refuses upgrades from now on.
 func (t *Transport) Shutdown(ctx context.Context) error {
 	t.mu.Lock()
 	t.down = true
@@ -173,10 +162,12 @@ type conn struct {
 	mu     sync.Mutex // guards all below
 	ending bool
 	full   bool
-	queued int           // messages handed to melody that are not written yet
+	queued int // messages handed to melody that are not written yet
+	behind transport.Carried[[]transport.Numbered]
 	empty  chan struct{} // closed when none is; nil while nobody waits for that
 	code   int           // the close code, ours or theirs
 	reason string
+	fault  bool // of the client: reading ended with it
 	cut    *time.Timer
 }
 
@@ -187,6 +178,9 @@ func (c *conn) connected(s *melody.Session) {
 	s.Request = nil // melody would hold it as long as the session
 	c.raw.SetCloseHandler(c.left)
 	c.line.left, c.line.sent = c.taken, c.sent
+	if c.line.asks { // its pong leads to answered, behind melody's own handler
+		_ = c.raw.WriteControl(websocket.PingMessage, nil, time.Now().Add(c.line.timeout)) // else reading ends too
+	}
 	up, ready := c.up, c.ready
 	c.up, c.ready = nil, nil // done with: not to be kept for every console
 	close(up)
@@ -198,12 +192,13 @@ func (c *conn) disconnected() {
 	if c.cut != nil {
 		c.cut.Stop()
 	}
-	code, reason := c.code, c.reason
+	code, reason, fault := c.code, c.reason, c.fault
 	c.mu.Unlock()
 	if code == 0 {
 		code, reason = websocket.CloseAbnormalClosure, "connection lost"
 	}
 	c.session.Leave(lasting, code, reason)
+	c.line.hangUp(fault)
 }
 
 // TrySend implements transport.Sink. melody's Write returns nil for a message
@@ -220,13 +215,25 @@ func (c *conn) TrySend(m transport.Message) bool {
 	return !c.full
 }
 
-// taken counts a message off melody's queue. TrySend counts it after it was
-// queued, so what is counted is there: another one follows.
-func (c *conn) taken() (more bool) {
+// TrySendBurst implements transport.BurstSink. melody gets the first alert; the
+// line beneath it writes the others behind that.
+func (c *conn) TrySendBurst(b transport.Burst) bool {
+	c.mu.Lock()
+	// The session sends one message at a time: all that it sent before is counted.
+	c.behind.Add(c.queued, b.Alerts[1:])
+	c.mu.Unlock()
+	return c.TrySend(transport.Message{Data: b.Alerts[0].Data})
+}
+
+// taken counts a message off melody's queue, and returns what is to be written
+// behind it. TrySend counts a message after it was queued, so what is counted is
+// there: another one follows.
+func (c *conn) taken() (behind []transport.Numbered, more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	behind, _ = c.behind.Written()
 	c.queued--
-	return c.queued > 0
+	return behind, c.queued > 0
 }
 
 // sent runs in melody's writer.
@@ -244,6 +251,9 @@ func (c *conn) sent(n int) {
 // gorilla's own handler overtakes melody's queue. Runs in the reader, which has
 // nothing more to read.
 func (c *conn) left(code int, _ string) error {
+	if c.line.parting.Load() != together { // this is the answer to ours
+		return nil
+	}
 	c.mu.Lock()
 	empty := make(chan struct{})
 	if c.queued > 0 {
@@ -295,6 +305,7 @@ func (c *conn) failed(err error) {
 		c.full = true
 		return
 	}
+	c.fault = c.fault || isFault(err)
 	if c.code != 0 {
 		return
 	}
@@ -309,6 +320,14 @@ func (c *conn) failed(err error) {
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
 		c.code, c.reason = transport.Slow.CloseCode(), transport.Slow.String()
 	}
+}
+
+// isFault reports whether reading ended because of what the client sent, which
+// gorilla has told it by a close frame.
+func isFault(err error) bool {
+	_, closed := errors.AsType[*websocket.CloseError](err)
+	_, network := errors.AsType[net.Error](err)
+	return !closed && !network && !errors.Is(err, websocket.ErrCloseSent) && !errors.Is(err, net.ErrClosed)
 }
 
 func (c *conn) message(msg []byte) {

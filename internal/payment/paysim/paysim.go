@@ -1,6 +1,7 @@
-// Package paysim plays the payment providers, for tests and for whoever
-// develops against doorbell: keys of its own sign notices as each provider
-// makes them, and its answers to questions are signed likewise.
+// Package paysim holds what the players of all payment providers share. A player
+// is in its provider's folder; with its own keys it signs callbacks and answers to
+// queries as the provider does, for tests and for engineers who develop against
+// doorbell.
 package paysim
 
 import (
@@ -9,37 +10,42 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
 	"doorbell/internal/payment"
-	"doorbell/internal/safefile"
 )
 
-// Provider plays one provider's side.
-type Provider interface {
-	Name() string // as its settings have it: "wechat"
-	// Paid and Refunded sign the callback that tells of it.
+// Player plays one provider's side.
+type Player interface {
+	Name() string // as in the settings: "wechat"
+	// Paid and Refunded return the signed callback of a payment or a refund.
 	Paid(p Payment) (Callback, error)
-	Refunded(p Payment) (Callback, error)
-	// Taken reports whether the provider would stop calling on this answer.
+	Refunded(r Refund) (Callback, error)
+	// Taken reports whether the provider would stop calling after this answer.
 	Taken(status int, body string) bool
-	// Verifier is doorbell's side, with this provider's keys.
-	Verifier() (payment.Verifier, error)
+	// Verifiers returns doorbell's verifiers with this player's keys: one for each
+	// account that it plays, the unnamed one first.
+	Verifiers(checkAmount bool) ([]payment.Named, error)
 }
 
-// Path is where doorbell takes a provider's callbacks: "pay/wechat".
-func Path(p Provider) string { return "pay/" + p.Name() }
+// Verifier returns doorbell's verifier of the unnamed account.
+func Verifier(p Player) (payment.Verifier, error) {
+	all, err := p.Verifiers(true)
+	if err != nil {
+		return nil, err
+	}
+	return all[0].Verifier, nil
+}
 
-// Payment is what a customer did.
+// Path returns the path of a provider's callbacks: "pay/wechat".
+func Path(p Player) string { return "pay/" + p.Name() }
+
+// Payment is a customer's payment.
 type Payment struct {
 	Number      string // the order's
 	Transaction string // the provider's
@@ -47,7 +53,28 @@ type Payment struct {
 	At          time.Time // when the callback is signed; zero: now
 }
 
-func (p Payment) signedAt() time.Time {
+// Refund is a refund of a payment.
+type Refund struct {
+	Payment
+	ID    string // the provider's; empty: derived from the payment's
+	Part  int64  // amount of this refund; 0: the whole payment
+	SoFar int64  // sum of the payment's refunds including this one; 0: Part
+}
+
+// Filled returns the refund with its empty fields set.
+func (r Refund) Filled() Refund {
+	if r.Part == 0 {
+		r.Part = r.Minor
+	}
+	r.SoFar = max(r.SoFar, r.Part)
+	if r.ID == "" {
+		r.ID = "50" + r.Transaction
+	}
+	return r
+}
+
+// SignedAt returns when the callback is signed.
+func (p Payment) SignedAt() time.Time {
 	if p.At.IsZero() {
 		return time.Now()
 	}
@@ -60,7 +87,7 @@ type Callback struct {
 	Body   []byte
 }
 
-// Request is the callback as a request to url.
+// Request returns the callback as a request to url.
 func (c Callback) Request(url string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(c.Body)) //nolint:noctx // the caller adds it
 	if err != nil {
@@ -70,9 +97,9 @@ func (c Callback) Request(url string) (*http.Request, error) {
 	return req, nil
 }
 
-// Answer is what a provider makes of an answer: nil is success, and it stops
-// calling.
-func Answer(p Provider, res *http.Response) error {
+// Answer returns how a provider takes an answer: nil is success, after which it
+// stops calling.
+func Answer(p Player, res *http.Response) error {
 	defer res.Body.Close() //nolint:errcheck // read
 	text, err := io.ReadAll(io.LimitReader(res.Body, 4<<10))
 	if err != nil {
@@ -84,116 +111,31 @@ func Answer(p Provider, res *http.Response) error {
 	return nil
 }
 
-// Providers are all that there are, each with keys of its own.
-type Providers struct {
-	WeChat  *WeChat
-	Alipay  *Alipay
-	Stripe  *Stripe
-	Webhook *Webhook
-}
-
-// All lists them.
-func (p *Providers) All() []Provider { return []Provider{p.WeChat, p.Alipay, p.Stripe, p.Webhook} }
-
-// keys are what Providers are made of, as a file.
-type keys struct {
-	Note    string `json:"note"`
-	WeChat  string `json:"wechat"` // PEM
-	APIv3   string `json:"wechat_api_v3_key"`
-	Alipay  string `json:"alipay"` // PEM
-	Stripe  string `json:"stripe"`
-	Webhook string `json:"webhook"`
-}
-
-// New makes providers with new keys.
-func New() (*Providers, error) {
-	k, err := newKeys()
-	if err != nil {
-		return nil, err
-	}
-	return k.providers()
-}
-
-func newKeys() (keys, error) {
-	k := keys{
-		Note: "The simulator's keys. They verify callbacks on trial only.", APIv3: (rand.Text() + rand.Text())[:32],
-		Stripe: "whsec_" + rand.Text(), Webhook: base64.StdEncoding.EncodeToString([]byte((rand.Text() + rand.Text())[:32])),
-	}
-	for _, to := range []*string{&k.WeChat, &k.Alipay} {
-		key, err := newKey()
-		if err != nil {
-			return k, err
-		}
-		*to = string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
-	}
-	return k, nil
-}
-
-func newKey() (*rsa.PrivateKey, error) {
+// NewKey creates an RSA key and returns it as PEM.
+func NewKey() (string, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		return nil, fmt.Errorf("make a provider's key: %w", err)
+		return "", fmt.Errorf("create a provider's key: %w", err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})), nil
+}
+
+// ParseKey reads a key that NewKey created.
+func ParseKey(text string) (*rsa.PrivateKey, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil, errors.New("the simulator's keys: no PEM")
+	}
+	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("the simulator's keys: %w", err)
 	}
 	return key, nil
 }
 
-func (k keys) providers() (*Providers, error) {
-	var rsaKeys [2]*rsa.PrivateKey
-	for i, text := range []string{k.WeChat, k.Alipay} {
-		block, _ := pem.Decode([]byte(text))
-		if block == nil {
-			return nil, errors.New("the simulator's keys: no PEM")
-		}
-		var err error
-		if rsaKeys[i], err = x509.ParsePKCS1PrivateKey(block.Bytes); err != nil {
-			return nil, fmt.Errorf("the simulator's keys: %w", err)
-		}
-	}
-	wechat, err := weChatOf(rsaKeys[0], k.APIv3)
-	if err != nil {
-		return nil, err
-	}
-	return &Providers{WeChat: wechat, Alipay: alipayOf(rsaKeys[1]), Stripe: &Stripe{k.Stripe}, Webhook: &Webhook{k.Webhook}}, nil
-}
-
-const keyFile = "trial-keys.json"
-
-// Load reads the providers kept in dir; os.ErrNotExist when there are none.
-func Load(dir string) (*Providers, error) {
-	text, err := os.ReadFile(filepath.Join(dir, keyFile))
-	if err != nil {
-		return nil, err
-	}
-	var k keys
-	if err := json.Unmarshal(text, &k); err != nil {
-		return nil, fmt.Errorf("read the simulator's keys: %w", err)
-	}
-	return k.providers()
-}
-
-// Ensure reads the providers kept in dir, or makes some and keeps them for
-// their owner alone.
-func Ensure(dir string) (*Providers, error) {
-	p, err := Load(dir)
-	if !errors.Is(err, os.ErrNotExist) {
-		return p, err
-	}
-	k, err := newKeys()
-	if err != nil {
-		return nil, err
-	}
-	text, err := json.MarshalIndent(k, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	if err := safefile.Create(filepath.Join(dir, keyFile), text); err != nil {
-		return nil, fmt.Errorf("keep the simulator's keys: %w", err)
-	}
-	return k.providers()
-}
-
-// serialOf is the same for the same key, so that a restart changes nothing.
-func serialOf(key *rsa.PrivateKey) []byte {
+// SerialOf returns a certificate's serial number. It depends on the key alone, so
+// that a restart changes nothing.
+func SerialOf(key *rsa.PrivateKey) []byte {
 	h := sha256.Sum256(key.N.Bytes())
 	return h[:16]
 }

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { formatCursor, parseCursor, place } from '../../../static/cursor.js';
-import { eventStream } from '../../../static/eventstream.js';
-import { age, receive } from '../../../static/picture.js';
+import { formatCursor, parseCursor, place } from '../../../static/client/cursor.js';
+import { eventStream } from '../../../static/client/eventstream.js';
+import { age } from '../../../static/console/board/alert.js';
+import { receive } from './fold.js';
 
 const read = (chunks) => {
   const events = [];
@@ -53,7 +54,7 @@ test('an alert is next, seen before, or behind a hole', () => {
 const alert = (type, seq, orderId, source = 'order') => ({ type, seq, orderId, source, shopId: 1, content: '', number: '', time: '2026-11-22T12:00:00.000Z' });
 const seqs = (open) => open.map((a) => a.seq);
 
-test('the picture is a fold over the log', () => {
+test('what is open is a fold over the log', () => {
   let open = [];
   for (const a of [alert(1, 1, 7), alert(1, 2, 8), alert(1, 3, 7, 'external'), alert(2, 4, 7)]) open = receive(open, a);
   assert.deepEqual(seqs(open), [1, 2, 3, 4]);

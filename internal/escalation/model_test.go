@@ -1,0 +1,250 @@
+package escalation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"doorbell/internal/doorbell"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var ladders = doorbell.Ladders{
+	1: {
+		{After: 40 * time.Second, To: doorbell.ChannelTo("push")},
+		{After: time.Minute, Repeat: 30 * time.Second, To: doorbell.ChannelTo("owner")},
+		{After: 3 * time.Minute, To: doorbell.HookTo("phone")},
+	},
+	0: {{After: 0, Repeat: 50 * time.Second, To: doorbell.ChannelTo("manager")}},
+	3: {},
+}
+
+// told is one message.
+type told struct {
+	key
+	doorbell.Step
+	queued, sent time.Time
+	sends        int
+}
+
+// world is a database and what was sent, in virtual time; nodes come and go.
+type world struct {
+	r      *rand.Rand
+	now    time.Time
+	alerts map[key]doorbell.Alert
+	closed map[key]time.Time
+	rows   map[key]map[doorbell.Step]*told
+	outbox []*told
+	broken bool // the database answers nothing, or does and the answer is lost
+	nodes  []*climber
+	crash  bool // a sender was killed between sending and noting it
+	fault  string
+}
+
+var errDown = errors.New("the database is down")
+
+func (w *world) RingingSince(_ context.Context, since time.Time, limit int) (out []doorbell.Alert, err error) {
+	if w.broken {
+		return nil, errDown
+	}
+	for k, a := range w.alerts {
+		if _, closed := w.closed[k]; !closed && !a.Time.Before(since) {
+			out = append(out, a)
+		}
+	}
+	slices.SortFunc(out, func(a, b doorbell.Alert) int { return a.Time.Compare(b.Time) })
+	return out[:min(limit, len(out))], nil
+}
+
+func (w *world) Told(_ context.Context, shop doorbell.ShopID, seq doorbell.Seq) (doorbell.Rounds, error) {
+	if w.broken {
+		return nil, errDown
+	}
+	out := doorbell.Rounds{}
+	for s := range w.rows[key{shop, seq}] {
+		if last, known := out[s.Rung]; !known || s.Round > last {
+			out[s.Rung] = s.Round
+		}
+	}
+	return out, nil
+}
+
+// escalate is Service.Escalate with Store.Claim, by their contracts.
+func (w *world) escalate(_ context.Context, a doorbell.Alert, step doorbell.Step, _ time.Duration) (claimed, rings bool, err error) {
+	if w.broken && w.r.IntN(2) == 0 {
+		return false, false, errDown
+	}
+	k := key{a.Shop, a.Seq}
+	if _, closed := w.closed[k]; closed {
+		return false, false, nil
+	}
+	if w.rows[k] == nil {
+		w.rows[k] = map[doorbell.Step]*told{}
+	}
+	if w.rows[k][step] != nil {
+		return false, true, nil
+	}
+	r := ladders.Of(k.shop)[step.Rung]
+	if due := a.Time.Add(r.After + time.Duration(step.Round)*r.Repeat); w.now.Before(due) {
+		w.fault = fmt.Sprintf("%v %v is told %v early", k, step, due.Sub(w.now))
+	}
+	t := &told{key: k, Step: step, queued: w.now}
+	w.rows[k][step] = t
+	w.outbox = append(w.outbox, t)
+	if w.broken {
+		return false, false, errDown // committed, and the answer was lost
+	}
+	return true, true, nil
+}
+
+// send is the outbox's sender: it asks again right before.
+func (w *world) send() {
+	if w.broken {
+		return
+	}
+	w.outbox = slices.DeleteFunc(w.outbox, func(t *told) bool {
+		if _, closed := w.closed[t.key]; closed {
+			return true // withdrawn
+		}
+		t.sends++
+		t.sent = w.now
+		if w.r.IntN(50) == 0 { // it did not get through, or that was not noted
+			w.crash = true
+			return false
+		}
+		return true
+	})
+}
+
+func (w *world) start() *climber {
+	return New(Options{Store: w, Ladders: ladders, Escalate: w.escalate, Wake: func() {}, Log: slog.New(slog.DiscardHandler)}).begin()
+}
+
+// step is one second: something may happen, then everybody looks.
+func (w *world) step(quiet bool) {
+	w.now = w.now.Add(time.Second)
+	n := w.r.IntN(100)
+	switch {
+	case quiet:
+		w.broken = false
+	case n < 4 && len(w.alerts) < 12:
+		k := key{doorbell.ShopID(1 + w.r.IntN(3)), doorbell.Seq(len(w.alerts) + 1)}
+		w.alerts[k] = doorbell.Alert{Shop: k.shop, Seq: k.seq, Type: doorbell.NewOrder, Time: w.now}
+	case n < 7:
+		for k := range w.alerts {
+			if _, closed := w.closed[k]; !closed {
+				w.closed[k] = w.now
+				break
+			}
+		}
+	case n < 10: // killed, and started again or not
+		i := w.r.IntN(len(w.nodes))
+		w.nodes[i] = nil
+		if w.r.IntN(2) == 0 {
+			w.nodes[i] = w.start()
+		}
+	case n < 12: // two hold what is one's lease
+		w.nodes[w.r.IntN(len(w.nodes))] = w.start()
+	case n < 14:
+		w.broken = !w.broken
+	case n < 15: // nobody ran for some minutes
+		for i := range w.nodes {
+			w.nodes[i] = nil
+		}
+		w.now = w.now.Add(time.Duration(w.r.IntN(300)) * time.Second)
+	}
+	if quiet && w.nodes[0] == nil {
+		w.nodes[0] = w.start()
+	}
+	for _, node := range w.nodes {
+		if node != nil {
+			_ = node.look(context.Background(), w.now) // it is looked at again
+		}
+	}
+	if quiet || w.r.IntN(3) > 0 {
+		w.send()
+	}
+}
+
+// check holds the end of a history, after two minutes in which all was well.
+func (w *world) check(t *testing.T, name string) {
+	t.Helper()
+	if w.fault != "" {
+		t.Fatalf("%s: %s", name, w.fault)
+	}
+	for k, rows := range w.rows {
+		closed, over := w.closed[k]
+		for _, m := range rows {
+			switch {
+			case over && (m.queued.After(closed) || m.sent.After(closed)):
+				t.Fatalf("%s: %v %v queued at %v, sent at %v, and was accepted at %v", name, k, m.Step, m.queued, m.sent, closed)
+			case !over && m.sends == 0:
+				t.Fatalf("%s: %v %v was never sent", name, k, m.Step)
+			case m.sends > 1 && !w.crash:
+				t.Fatalf("%s: %v %v was sent %d times", name, k, m.Step, m.sends)
+			}
+		}
+	}
+	for k, a := range w.alerts {
+		if _, over := w.closed[k]; over {
+			continue
+		}
+		for i, r := range ladders.Of(k.shop) {
+			age := w.now.Sub(a.Time)
+			if age < r.After {
+				continue
+			}
+			round := 0
+			if r.Repeat > 0 {
+				round = min(int((age-r.After)/r.Repeat), 59)
+			}
+			if w.rows[k][doorbell.Step{Rung: i, Round: round}] == nil {
+				t.Fatalf("%s: %v rings for %v, and round %d of rung %d was not told", name, k, age, round, i)
+			}
+		}
+	}
+}
+
+// TestEscalationModel runs random histories of alerts, accepts, nodes that are
+// killed, overlap or are all away, and a database that fails or whose answer is
+// lost. DOORBELL_TEST_ESCALATIONS sets how many.
+func TestEscalationModel(t *testing.T) {
+	histories := 500
+	if text := os.Getenv("DOORBELL_TEST_ESCALATIONS"); text != "" {
+		var err error
+		if histories, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	steps := 0
+	for seed := range histories {
+		w := &world{
+			r: rand.New(rand.NewPCG(19, uint64(seed))), now: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC),
+			alerts: map[key]doorbell.Alert{}, closed: map[key]time.Time{}, rows: map[key]map[doorbell.Step]*told{}, nodes: make([]*climber, 3),
+		}
+		w.nodes[0] = w.start()
+		for range 240 {
+			w.step(false)
+		}
+		for range 65 {
+			w.step(true)
+		}
+		w.check(t, fmt.Sprint("history ", seed))
+		for _, rows := range w.rows {
+			steps += len(rows)
+		}
+	}
+	if steps < 5*histories {
+		t.Errorf("%d steps in %d histories: the model does not reach what it is to check", steps, histories)
+	}
+}

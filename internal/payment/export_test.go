@@ -1,4 +1,0 @@
-package payment
-
-// For tests of what stands outside.
-var CertificateNumber = certificateNumber

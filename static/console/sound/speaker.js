@@ -1,0 +1,259 @@
+// @ts-check
+/**
+ * Makes an alert heard: a chime by WebAudio, then a sentence by a local voice
+ * if one starts in time, else a shipped clip. What came out is told: 'voice',
+ * 'clip', 'chime', 'blocked' when nothing did, 'nothing' when nothing was to.
+ *
+ * @typedef {'voice' | 'clip' | 'chime' | 'blocked' | 'nothing'} Heard
+ */
+
+/**
+ * What to make heard, and how loud: gain 0 to 1; speak false leaves it at the
+ * chime.
+ * @typedef {{type: number, text: string, lang: string, gain: number, speak: boolean, tune: import('../settings.js').Tune}} Sentence
+ */
+
+/**
+ * A sentence that is known only when its turn has come and the sound begins;
+ * now returns null when there is nothing to say any more.
+ * @typedef {{wake: boolean, now: () => Sentence | null}} Turn
+ */
+
+/** Notes as frequency and length; each tune is told from the others with the back turned. @type {Record<import('../settings.js').Tune, {wave: OscillatorType, notes: [number, number][]}>} */
+const TUNES = {
+  bell: {
+    wave: 'sine',
+    notes: [
+      [880, 0.18],
+      [659.25, 0.18],
+      [880, 0.4],
+    ],
+  },
+  marimba: {
+    wave: 'triangle',
+    notes: [
+      [523.25, 0.14],
+      [783.99, 0.14],
+      [1046.5, 0.14],
+      [1318.5, 0.35],
+    ],
+  },
+  beep: {
+    wave: 'square',
+    notes: [
+      [1000, 0.12],
+      [1000, 0.12],
+      [1000, 0.3],
+    ],
+  },
+};
+
+const PULSE_EVERY = 60_000; // ms; Bluetooth speakers sleep after some minutes of silence
+const WAKING = 1.2; // s of near silence before a ring: a sleeping speaker swallows the first second or two
+const VOICE_STARTS = 2000; // ms; a voice that has not begun by then never does
+const CLIP_COMES = 3000; // ms
+const ENDS_AFTER = 1500; // ms beyond a clip's length
+
+/** @param {number} ms @returns {Promise<void>} */
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+export class Speaker extends EventTarget {
+  /** @param {{clip: (type: number, lang: string) => string}} options */
+  constructor(options) {
+    super();
+    this.clipURL = options.clip;
+    /** @type {AudioContext | null} */
+    this.context = null;
+    /** @type {Map<string, Promise<AudioBuffer>>} */
+    this.clips = new Map();
+    this.queue = Promise.resolve(/** @type {Heard} */ ('blocked'));
+    this.proved = false; // a tone has really played
+    this.pulse = 0;
+  }
+
+  /** Keeps a speaker from sleeping, by a pulse that is barely there. @param {boolean} on */
+  keepAwake(on) {
+    clearInterval(this.pulse);
+    if (on) this.pulse = window.setInterval(() => this.unlocked && this.murmur(0.3), PULSE_EVERY);
+  }
+
+  /** Plays nearly nothing, but not silence. @param {number} seconds @returns {Promise<void>} */
+  murmur(seconds) {
+    const c = /** @type {AudioContext} */ (this.context);
+    const tone = c.createOscillator();
+    const volume = c.createGain();
+    tone.frequency.value = 60;
+    volume.gain.value = 0.004;
+    tone.connect(volume).connect(c.destination);
+    tone.start();
+    tone.stop(c.currentTime + seconds);
+    return Promise.race([
+      new Promise((/** @type {(value: void) => void} */ done) => {
+        tone.onended = () => done();
+      }),
+      pause(seconds * 1000 + 1000),
+    ]);
+  }
+
+  get unlocked() {
+    return this.proved && this.context?.state === 'running';
+  }
+
+  /** Lets audio begin, which browsers allow inside a click only; false where no test tone came out. */
+  async unlock() {
+    try {
+      this.context ??= new AudioContext();
+      this.context.onstatechange = () => this.dispatchEvent(new Event('change'));
+      await Promise.race([this.context.resume(), pause(1000)]);
+      this.proved = this.context.state === 'running' && (await this.tone());
+    } catch {
+      this.proved = false;
+    }
+    this.dispatchEvent(new Event('change'));
+    return this.unlocked;
+  }
+
+  /** Plays the test tone; true when the audio clock moved with it. */
+  async tone() {
+    const c = /** @type {AudioContext} */ (this.context);
+    const before = c.currentTime;
+    await this.chime('bell', 0.7);
+    return c.currentTime > before;
+  }
+
+  /** @param {import('../settings.js').Tune} tune @param {number} gain */
+  async chime(tune, gain) {
+    const c = /** @type {AudioContext} */ (this.context);
+    const { wave, notes } = TUNES[tune];
+    let at = c.currentTime + 0.02;
+    /** @type {Promise<void>} */
+    let ended = Promise.resolve();
+    for (const [frequency, length] of notes) {
+      const tone = c.createOscillator();
+      const volume = c.createGain();
+      tone.type = wave;
+      tone.frequency.value = frequency;
+      volume.gain.setValueAtTime(0, at);
+      volume.gain.linearRampToValueAtTime(wave === 'square' ? gain / 2 : gain, at + 0.01);
+      volume.gain.exponentialRampToValueAtTime(0.001, at + length);
+      tone.connect(volume).connect(c.destination);
+      ended = new Promise((done) => {
+        tone.onended = () => done();
+      });
+      tone.start(at);
+      tone.stop(at + length);
+      at += length * 0.85;
+    }
+    await Promise.race([ended, pause(3000)]);
+  }
+
+  /** @param {string} url */
+  load(url) {
+    let clip = this.clips.get(url);
+    if (!clip) {
+      clip = (async () => {
+        const res = await fetch(url, { signal: AbortSignal.timeout(CLIP_COMES) }); // a server that hangs must not hold the next ring
+        if (!res.ok) throw new Error(`clip: HTTP ${res.status}`);
+        return /** @type {AudioContext} */ (this.context).decodeAudioData(await res.arrayBuffer());
+      })();
+      clip.catch(() => this.clips.delete(url));
+      this.clips.set(url, clip);
+    }
+    return clip;
+  }
+
+  /** Loads the clips before they are needed. @param {string} lang */
+  preload(lang) {
+    for (const type of [1, 2]) this.load(this.clipURL(type, lang)).catch(() => {});
+  }
+
+  /** @param {string} url @param {number} gain */
+  async playClip(url, gain) {
+    const c = /** @type {AudioContext} */ (this.context);
+    const source = c.createBufferSource();
+    source.buffer = await this.load(url);
+    const volume = c.createGain();
+    volume.gain.value = gain;
+    source.connect(volume).connect(c.destination);
+    const ended = new Promise((done) => {
+      source.onended = done;
+    });
+    source.start();
+    await Promise.race([ended, pause(source.buffer.duration * 1000 + ENDS_AFTER)]);
+  }
+
+  /**
+   * Returns a voice on this device, never espeak, which misreads Chinese.
+   * @param {string} lang
+   */
+  voice(lang) {
+    const voices = globalThis.speechSynthesis?.getVoices() ?? [];
+    return voices.find((v) => v.localService && v.lang.toLowerCase().startsWith(lang) && !/espeak/i.test(v.name + v.voiceURI));
+  }
+
+  /** @param {string} text @param {string} lang @param {number} gain @returns {Promise<boolean>} */
+  speak(text, lang, gain) {
+    const voice = this.voice(lang);
+    if (!voice) return Promise.resolve(false);
+    return new Promise((done) => {
+      const sentence = new SpeechSynthesisUtterance(text);
+      sentence.voice = voice;
+      sentence.lang = voice.lang;
+      sentence.volume = gain;
+      let started = false;
+      const begin = setTimeout(() => !started && speechSynthesis.cancel(), VOICE_STARTS);
+      const end = setTimeout(() => speechSynthesis.cancel(), VOICE_STARTS + 3000 + text.length * 400);
+      const over = () => {
+        clearTimeout(begin);
+        clearTimeout(end);
+        done(started);
+      };
+      sentence.onstart = () => {
+        started = true;
+      };
+      sentence.onend = over;
+      sentence.onerror = over;
+      speechSynthesis.speak(sentence);
+      setTimeout(() => !started && over(), VOICE_STARTS + 100);
+    });
+  }
+
+  /**
+   * Says one thing after the other, however many ask.
+   * @param {(Sentence & {wake: boolean}) | Turn} what @returns {Promise<Heard>}
+   */
+  say(what) {
+    const turn = 'now' in what ? what : { wake: what.wake, now: () => what };
+    this.queue = this.queue.then(() => this.sayNow(turn));
+    return this.queue;
+  }
+
+  /** @param {Turn} turn @returns {Promise<Heard>} */
+  async sayNow({ wake, now }) {
+    /** @type {Heard} */
+    let heard = 'blocked';
+    /** @type {Sentence | null} */
+    let sentence = null;
+    try {
+      if (wake && this.unlocked) await this.murmur(WAKING);
+      sentence = now();
+      if (!sentence) return 'nothing';
+      if (this.unlocked) {
+        const { type, text, lang, gain, speak, tune } = sentence;
+        await this.chime(tune, gain);
+        heard = 'chime';
+        if (speak) {
+          if (await this.speak(text, lang, gain)) heard = 'voice';
+          else {
+            await this.playClip(this.clipURL(type, lang), gain);
+            heard = 'clip';
+          }
+        }
+      }
+    } catch {
+      // The chime, if it played, has to do.
+    }
+    this.dispatchEvent(new CustomEvent('said', { detail: { ...sentence, heard } }));
+    return heard;
+  }
+}
