@@ -24,8 +24,8 @@ var layers = map[string][]string{
 	},
 	"doorbell/internal/server": {
 		"doorbell/handlers", "doorbell/static", "doorbell/transport", "doorbell/transport/poll", "doorbell/transport/sse", "doorbell/transport/ws",
-		"doorbell/internal/attendance", "doorbell/internal/escalation", "doorbell/internal/hours", "doorbell/internal/ledger", "doorbell/internal/sky", "doorbell/internal/sky/adopt", "doorbell/internal/auth", "doorbell/internal/bus", "doorbell/internal/config", "doorbell/internal/doorbell", "doorbell/internal/logqueue", "doorbell/internal/notify", "doorbell/internal/payment",
-		"doorbell/internal/payment/providers", "doorbell/internal/store", "doorbell/internal/webhook", "doorbell/internal/webpush",
+		"doorbell/internal/attendance", "doorbell/internal/escalation", "doorbell/internal/hours", "doorbell/internal/ledger", "doorbell/internal/sky", "doorbell/internal/sky/adopt", "doorbell/internal/auth", "doorbell/internal/bus", "doorbell/internal/config", "doorbell/internal/doorbell", "doorbell/internal/lease", "doorbell/internal/logqueue", "doorbell/internal/notify", "doorbell/internal/payment",
+		"doorbell/internal/payment/providers", "doorbell/internal/safefile", "doorbell/internal/store", "doorbell/internal/webhook", "doorbell/internal/webpush",
 	},
 	"doorbell/internal/server/servertest": {
 		"doorbell/internal/auth", "doorbell/internal/config", "doorbell/internal/doorbell", "doorbell/internal/payment/alipay", "doorbell/internal/payment/providers",

@@ -17,6 +17,8 @@ import (
 
 // Store is what the watcher needs of the store.
 type Store interface {
+	// Now returns the time by the clock that all nodes share.
+	Now() time.Time
 	// SaveAttention keeps until when shops have a console on a node that could
 	// ring.
 	SaveAttention(ctx context.Context, node string, until map[doorbell.ShopID]time.Time) error
@@ -119,7 +121,7 @@ func (w *Watcher) every(ctx context.Context, look func(context.Context)) {
 
 // report keeps what has changed of this node's attention.
 func (w *Watcher) report(ctx context.Context) {
-	now, here := time.Now(), w.Here()
+	now, here := w.Store.Now(), w.Here()
 	changed := map[doorbell.ShopID]time.Time{}
 	for shop, until := range here {
 		if saved := w.saved[shop]; until.Sub(saved) > saveAhead || until.Before(saved) {
@@ -168,7 +170,7 @@ func (w *Watcher) begin(ctx context.Context) map[doorbell.ShopID]doorbell.Attend
 		}
 		return nil
 	}
-	now, shops := time.Now(), map[doorbell.ShopID]doorbell.Attendance{}
+	now, shops := w.Store.Now(), map[doorbell.ShopID]doorbell.Attendance{}
 	for shop := range w.Hours {
 		a := kept[shop]
 		a.Shop = shop
@@ -184,7 +186,7 @@ func (w *Watcher) begin(ctx context.Context) map[doorbell.ShopID]doorbell.Attend
 
 // look judges each shop once. It reports false where another node did so.
 func (w *Watcher) look(ctx context.Context, shops map[doorbell.ShopID]doorbell.Attendance) bool {
-	now := time.Now()
+	now := w.Store.Now()
 	anywhere, err := w.Store.Attention(ctx, now)
 	if err != nil {
 		if ctx.Err() == nil {

@@ -38,6 +38,8 @@ const (
 
 // Keeper is what sessions and tickets need of the store.
 type Keeper interface { //nolint:interfacebloat // one table
+	// Now returns the time by the clock that all nodes share.
+	Now() time.Time
 	SaveLogin(ctx context.Context, l doorbell.Login) error
 	LoginByKey(ctx context.Context, hash string) (doorbell.Login, error)
 	Login(ctx context.Context, id string) (doorbell.Login, error)
@@ -102,7 +104,7 @@ func hash(text string) string {
 // device's does not.
 func (l *Logins) Open(ctx context.Context, login doorbell.Login) (cookie string, out doorbell.Grant, err error) {
 	cookie = rand.Text() + rand.Text()
-	login.Created = doorbell.Instant(time.Now())
+	login.Created = doorbell.Instant(l.keep.Now())
 	login.ID, login.KeyHash, login.Generation = "s"+rand.Text()[:19], hash(cookie), l.generation
 	login.Grant.Session = login.ID
 	if login.Paired {
@@ -138,7 +140,7 @@ func (l *Logins) Check(ctx context.Context, cookie string) (g doorbell.Grant, pr
 	if err != nil {
 		return doorbell.Grant{}, false, err
 	}
-	now := doorbell.Instant(time.Now())
+	now := doorbell.Instant(l.keep.Now())
 	until := earliest(now.Add(LoginTTL), login.Limit)
 	if until.Sub(login.Grant.Expires) < prolongEvery {
 		return login.Grant, false, nil
@@ -207,7 +209,7 @@ func (l *Logins) MakePairing(ctx context.Context, g doorbell.Grant, life time.Du
 
 func (l *Logins) makeTicket(ctx context.Context, k doorbell.Ticket, life time.Duration) (ticket string, expires time.Time, err error) {
 	ticket = rand.Text()
-	k.ID, k.Expires, k.Generation = hash(ticket), doorbell.Instant(time.Now()).Add(life), l.generation
+	k.ID, k.Expires, k.Generation = hash(ticket), doorbell.Instant(l.keep.Now()).Add(life), l.generation
 	err = l.spend.SaveTicket(ctx, k)
 	if doorbell.CodeOf(err) == doorbell.NotFound {
 		return "", time.Time{}, doorbell.Refuse(TokenExpired, "This session has ended; sign in again.", "登录已过期，请重新登录。").Because(err)

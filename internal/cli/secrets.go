@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"doorbell/internal/auth"
 	"doorbell/internal/config"
@@ -16,20 +15,10 @@ import (
 	"doorbell/internal/webpush"
 )
 
-// secretFiles returns those of data.dir without which a restored server knows
-// neither its tokens nor its pushes. The simulator's keys are made anew.
-func secretFiles(cfg config.Config) []string {
-	files := []string{webpush.KeyFile}
-	if cfg.Auth.Secret == "" && cfg.Auth.Algorithm == "HS256" {
-		files = append(files, auth.SecretFile)
-	}
-	return files
-}
-
-// readSecrets reads those that are there.
+// readSecrets reads the server's secrets that are there.
 func readSecrets(cfg config.Config) (map[string][]byte, error) {
 	out := map[string][]byte{}
-	for _, name := range secretFiles(cfg) {
+	for _, name := range server.SecretFiles(cfg) {
 		content, err := os.ReadFile(filepath.Join(server.DataDir(cfg), name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -53,7 +42,7 @@ var lossOf = map[string]string{
 // and differs may have been renewed since for a reason: it stays, unless replace
 // says otherwise, and then is kept beside the backup's.
 func putSecrets(cfg config.Config, secrets map[string][]byte, replace bool) (told []string, err error) {
-	for _, name := range secretFiles(cfg) {
+	for _, name := range server.SecretFiles(cfg) {
 		content, known := secrets[name]
 		file := filepath.Join(server.DataDir(cfg), name)
 		here, err := os.ReadFile(file)
@@ -70,11 +59,12 @@ func putSecrets(cfg config.Config, secrets map[string][]byte, replace bool) (tol
 			told = append(told, fmt.Sprintf("%s stays as it is here, and differs from the backup's: what that one signed is not taken. To take the backup's, restore again with --secrets.", file))
 			continue
 		default:
-			aside := file + ".replaced-" + time.Now().UTC().Format("20060102T150405.000")
-			if err := os.Rename(file, aside); err != nil {
+			aside, err := server.Replace(file, content)
+			if err != nil {
 				return told, server.InFolderOf(server.DataSetting(cfg), err)
 			}
-			told = append(told, "What stood in "+file+" is now "+aside+".")
+			told = append(told, "What stood in "+file+" is now "+aside+".", "Restored "+file+".")
+			continue
 		}
 		if err := safefile.Create(file, content); err != nil {
 			return told, server.InFolderOf(server.DataSetting(cfg), err)

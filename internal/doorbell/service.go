@@ -35,7 +35,7 @@ func NewService(store Store, rules Rules, log *slog.Logger) *Service {
 	return &Service{store: store, rules: rules, log: log}
 }
 
-func (s *Service) now() time.Time { return Instant(time.Now()) }
+func (s *Service) now() time.Time { return Instant(s.store.Now()) }
 
 // alertAbout returns the alert of type t about one of our own orders.
 func (s *Service) alertAbout(o Order, t Type, actor string) Alert {

@@ -84,7 +84,9 @@ type KeyTx interface {
 // appended are handed to the consoles after the commit and before Write
 // returns. Unavailable means that nothing was changed, nor will be: a change
 // that has waited too long for its turn is never run.
-type Store interface {
+type Store interface { //nolint:interfacebloat // three lanes, and what is written beside them
+	// Now returns the time by the clock that all nodes share.
+	Now() time.Time
 	Write(ctx context.Context, change func(Tx) error) error
 	// WriteUrgent is Write ahead of all that Write has queued: for money, and for
 	// telling that nobody hears. Callers that flood the API don't keep it waiting.

@@ -15,6 +15,8 @@ import (
 
 // Store is what the escalator needs of the store.
 type Store interface {
+	// Now returns the time by the clock that all nodes share.
+	Now() time.Time
 	// RingingSince lists what rings and was written since, oldest first.
 	RingingSince(ctx context.Context, since time.Time, limit int) ([]doorbell.Alert, error)
 	// Told tells the last round of each rung that an alert was told by.
@@ -77,7 +79,7 @@ func (e *Escalator) Run(ctx context.Context) error {
 		tick := time.NewTicker(lookEvery)
 		defer tick.Stop()
 		for {
-			if err := l.look(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			if err := l.look(ctx, l.Store.Now()); err != nil && ctx.Err() == nil {
 				e.Log.ErrorContext(ctx, "escalation failed", "error", err)
 			}
 			select {

@@ -66,6 +66,9 @@ func (w *world) RingingSince(_ context.Context, since time.Time, limit int) (out
 	return out[:min(limit, len(out))], nil
 }
 
+// Now implements Store.
+func (w *world) Now() time.Time { return w.now }
+
 func (w *world) Told(_ context.Context, shop doorbell.ShopID, seq doorbell.Seq) (doorbell.Rounds, error) {
 	if w.broken {
 		return nil, errDown

@@ -10,6 +10,8 @@ import (
 // Book reads the ledgers.
 type Book struct {
 	Store interface {
+		// Now returns the time by the clock that all nodes share.
+		Now() time.Time
 		SealedDay(ctx context.Context, shop doorbell.ShopID, day string) (d doorbell.LedgerDay, found bool, err error)
 		LedgerDay(ctx context.Context, d doorbell.LedgerDay) (doorbell.LedgerDay, error)
 	}
@@ -20,7 +22,7 @@ type Book struct {
 // today by the shop's clock.
 func (b Book) Day(ctx context.Context, shop doorbell.ShopID, day string) (doorbell.LedgerDay, error) {
 	zone := b.Zones.Of(shop)
-	at := time.Now().In(zone)
+	at := b.Store.Now().In(zone)
 	if day != "" {
 		var err error
 		if at, err = time.ParseInLocation(time.DateOnly, day, zone); err != nil {
@@ -32,6 +34,6 @@ func (b Book) Day(ctx context.Context, shop doorbell.ShopID, day string) (doorbe
 	if err != nil || found {
 		return sealed, err
 	}
-	d.AsOf = doorbell.Instant(time.Now())
+	d.AsOf = doorbell.Instant(b.Store.Now())
 	return b.Store.LedgerDay(ctx, d)
 }

@@ -14,6 +14,8 @@ import (
 
 // Store is what the sealer needs of the store.
 type Store interface { //nolint:interfacebloat // what is read of a shop, and the lease
+	// Now returns the time by the clock that all nodes share.
+	Now() time.Time
 	Shops(ctx context.Context, after doorbell.ShopID, limit int) ([]doorbell.ShopID, error)
 	FirstRing(ctx context.Context, shop doorbell.ShopID) (time.Time, error)
 	LedgerHead(ctx context.Context, shop doorbell.ShopID) (doorbell.LedgerHead, error)
@@ -125,7 +127,7 @@ func (s *Sealer) shop(ctx context.Context, shop doorbell.ShopID) error {
 			d.Begins = first
 		}
 		d = d.Bound(head.Day, s.Zones.Of(shop))
-		now := time.Now()
+		now := s.Store.Now()
 		if now.Before(d.Ends.Add(Grace)) {
 			return nil
 		}

@@ -16,6 +16,8 @@ import (
 
 // Store is what the reconciler needs of the store.
 type Store interface {
+	// Now returns the time by the clock that all nodes share.
+	Now() time.Time
 	// Unpaid returns the orders without a payment that were created between from and
 	// to and follow the given order, oldest first, at most limit.
 	Unpaid(ctx context.Context, from, to time.Time, after doorbell.Order, limit int) ([]doorbell.Order, error)
@@ -125,7 +127,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		tick := time.NewTicker(sweepEvery)
 		defer tick.Stop()
 		for ctx.Err() == nil {
-			if err := r.sweep(ctx, sweep, time.Now()); err != nil && ctx.Err() == nil {
+			if err := r.sweep(ctx, sweep, r.Store.Now()); err != nil && ctx.Err() == nil {
 				r.Log.ErrorContext(ctx, "reading the unpaid orders failed", "error", err)
 			}
 			sweep++

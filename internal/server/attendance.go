@@ -31,11 +31,20 @@ func shopHours(cfg config.Config) (map[doorbell.ShopID]hours.Hours, error) {
 	return out, nil
 }
 
+// attentiveUntil returns the hub's AttentiveUntil by the clock that all nodes share.
+func (s *Server) attentiveUntil() map[doorbell.ShopID]time.Time {
+	here, ahead := s.hub.AttentiveUntil(), s.store.Ahead()
+	for shop, until := range here {
+		here[shop] = until.Add(ahead)
+	}
+	return here
+}
+
 // newWatcher looks after the shops that are open.
 func (s *Server) newWatcher() (*attendance.Watcher, error) {
 	open, err := shopHours(s.cfg)
 	return attendance.New(attendance.Options{
-		Store: s.store, Hours: open, Here: s.hub.AttentiveUntil, Log: s.log, Node: s.store.Holder(), Heartbeat: s.cfg.Stream.Heartbeat,
+		Store: s.store, Hours: open, Here: s.attentiveUntil, Log: s.log, Node: s.store.Holder(), Heartbeat: s.cfg.Stream.Heartbeat,
 		Tell: func(ctx context.Context, from, to doorbell.Attendance, what doorbell.EventType) (bool, error) {
 			first, err := s.service.TellAttendance(ctx, from, to, what)
 			if first {

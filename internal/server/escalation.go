@@ -128,7 +128,7 @@ func TryLadder(ctx context.Context, cfg config.Config, book *store.Store, o Opti
 			continue
 		}
 		seen[r.To] = true
-		m, err := doorbell.TestEscalation(shop, r.To, time.Now())
+		m, err := doorbell.TestEscalation(shop, r.To, book.Now())
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"doorbell/internal/lease"
 	"doorbell/internal/store"
 )
 
@@ -109,19 +110,24 @@ func (s *Server) stop(ctx context.Context, fronts []*front) error {
 	return errors.Join(errs...)
 }
 
-// prune removes what is older than the retention, now and every hour.
+// prune removes what is older than the retention, now and every hour, on one node.
 func (s *Server) prune(ctx context.Context) error {
+	lease.Keeper{Store: s.store, Name: "prune", Holder: s.store.Holder(), Log: s.log}.Run(ctx, s.pruneHourly)
+	return nil
+}
+
+func (s *Server) pruneHourly(ctx context.Context) {
 	keep := store.Retention{Alerts: s.cfg.Alerts.Retention, Orders: s.cfg.Orders.Retention, Inbox: s.cfg.Inbox.Retention, Ledger: s.cfg.Ledger.Retention}
 	tick := time.NewTicker(pruneEvery)
 	defer tick.Stop()
 	for {
-		if err := s.store.Prune(ctx, keep, time.Now()); err != nil && ctx.Err() == nil {
+		if err := s.store.Prune(ctx, keep, s.store.Now()); err != nil && ctx.Err() == nil {
 			s.log.ErrorContext(ctx, "pruning failed", "error", err)
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }

@@ -119,12 +119,15 @@ func build(ctx context.Context, o Options, faulty faults) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.tokens, err = newTokens(ctx, cfg, log); err != nil {
-		return nil, err
-	}
 	var committed followers
 	if s.store, err = store.Open(ctx, store.Options{URL: cfg.Database.URL, Log: log, Publish: committed.tell, Beside: cfg.Sky.Adopt}); err != nil {
 		return nil, InFolderOf("database.url "+store.SafeURL(cfg.Database.URL), err)
+	}
+	if err := s.shareSecrets(ctx); err != nil {
+		return nil, errors.Join(err, s.store.Close())
+	}
+	if s.tokens, err = newTokens(ctx, cfg, log); err != nil {
+		return nil, errors.Join(err, s.store.Close())
 	}
 	key, err := s.store.BusKey(ctx)
 	if err != nil {

@@ -109,7 +109,7 @@ func (t *txn) noteOutcome(o doorbell.Outgoing) error {
 	}
 	done := int64(0)
 	if o.State != doorbell.Waiting {
-		done = millis(now())
+		done = millis(t.now())
 	}
 	return t.exec(`update escalations set state = ?, done_at = ?, last_error = ? where shop_id = ? and seq = ? and message = ? and state = 0`,
 		o.State, done, o.LastError, o.Shop, o.About, o.Message)

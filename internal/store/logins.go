@@ -70,7 +70,7 @@ func (t *txn) mustLive(session, generation string) error {
 		return nil
 	}
 	var one int
-	err := t.row(`select 1 from logins where id = ? and ended_at = 0 and generation = ? and expires_at > ?`+t.dialect.forUpdate, session, generation, millis(now())).Scan(&one)
+	err := t.row(`select 1 from logins where id = ? and ended_at = 0 and generation = ? and expires_at > ?`+t.dialect.forUpdate, session, generation, millis(t.now())).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return errEnded()
 	}
@@ -104,7 +104,7 @@ func (s *Store) Login(ctx context.Context, id string) (doorbell.Login, error) {
 
 func (s *Store) login(ctx context.Context, query, key string) (doorbell.Login, error) {
 	l, err := scanLogin(s.reads.one(ctx, query, key).Scan)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && !l.Grant.Expires.After(now()) {
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !l.Grant.Expires.After(s.Now()) {
 		return l, errEnded()
 	}
 	if err != nil {
@@ -119,7 +119,7 @@ const under = `(with recursive made (id) as (select id from logins where id = ? 
 // Logins returns the valid sessions, the latest first.
 func (s *Store) Logins(ctx context.Context, generation string, p doorbell.LoginPage) (out []doorbell.Login, err error) {
 	query := `select ` + loginColumns + ` from logins where ended_at = 0 and generation = ? and expires_at > ?`
-	args := []any{generation, millis(now())}
+	args := []any{generation, millis(s.Now())}
 	if !p.Before.IsZero() {
 		query += ` and created_at <= ? and (created_at, id) < (?, ?)`
 		args = append(args, millis(p.Before), millis(p.Before), p.ID)
@@ -158,7 +158,7 @@ func (s *Store) LiveLogins(ctx context.Context, generation string, ids []string)
 		size *= 8
 	}
 	args := make([]any, 0, size+2)
-	args = append(args, generation, millis(now()))
+	args = append(args, generation, millis(s.Now()))
 	for i := range size {
 		args = append(args, ids[min(i, len(ids)-1)])
 	}
@@ -215,7 +215,7 @@ func (t *txn) endUnder(id, by string) (found []string, err error) {
 		return nil, err
 	}
 	for _, one := range found {
-		if err := t.exec(`update logins set ended_at = ?, ended_by = ? where id = ?`, millis(now()), by, one); err != nil {
+		if err := t.exec(`update logins set ended_at = ?, ended_by = ? where id = ?`, millis(t.now()), by, one); err != nil {
 			return nil, err
 		}
 		for _, query := range []string{`delete from pushes where login_id = ?`, `delete from tickets where parent = ?`} {
@@ -303,7 +303,7 @@ func errSpent() error {
 // Ticket returns a ticket without spending it.
 func (s *Store) Ticket(ctx context.Context, id string) (doorbell.Ticket, error) {
 	k, err := scanTicket(s.reads.one(ctx, `select `+ticketColumns+` from tickets where id = ?`, id).Scan)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && !k.Expires.After(now()) {
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !k.Expires.After(s.Now()) {
 		return doorbell.Ticket{}, errSpent()
 	}
 	if err != nil {
@@ -327,7 +327,7 @@ func (s *Store) SpendTicket(ctx context.Context, id string) (k doorbell.Ticket, 
 		if err != nil {
 			return err
 		}
-		if n != 1 || !k.Expires.After(now()) {
+		if n != 1 || !k.Expires.After(s.Now()) {
 			return errSpent()
 		}
 		return nil

@@ -106,7 +106,7 @@ func (s *Store) SaveAttempt(ctx context.Context, o doorbell.Outgoing) error {
 // SendAgain queues messages again: the one with this id, or for id 0 all that were
 // given up. It returns their number.
 func (s *Store) SendAgain(ctx context.Context, id int64) (n int64, err error) {
-	where, args := `state = ?`, []any{millis(now()), doorbell.GivenUp}
+	where, args := `state = ?`, []any{millis(s.Now()), doorbell.GivenUp}
 	if id != 0 {
 		where, args[1] = `id = ?`, id
 	}

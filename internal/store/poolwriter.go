@@ -62,6 +62,7 @@ type poolWriter struct {
 	dialect *dialect
 	log     *slog.Logger
 	turns   *turns
+	clock   *clock
 
 	publishing sync.Mutex
 	publish    func([]doorbell.Alert)
@@ -70,8 +71,8 @@ type poolWriter struct {
 	deadlocks atomic.Int64 // as the server reported them
 }
 
-func newPoolWriter(db *sql.DB, d *dialect, publish func([]doorbell.Alert), log *slog.Logger) *poolWriter {
-	return &poolWriter{queue: newQueue(), db: db, dialect: d, log: log, publish: publish, turns: newTurns()}
+func newPoolWriter(db *sql.DB, d *dialect, c *clock, publish func([]doorbell.Alert), log *slog.Logger) *poolWriter {
+	return &poolWriter{queue: newQueue(), db: db, dialect: d, log: log, publish: publish, turns: newTurns(), clock: c}
 }
 
 // run implements writer.
@@ -209,7 +210,7 @@ func (s *writeSession) connect(ctx context.Context) error {
 		return fmt.Errorf("connect: %w", err)
 	}
 	s.conn, s.txn = c, newTxn(c, s.w.dialect)
-	s.txn.turns = s.w.turns
+	s.txn.turns, s.txn.now = s.w.turns, s.w.clock.now
 	return nil
 }
 

@@ -16,7 +16,7 @@ const maxPushes = 20
 func (s *Store) SavePush(ctx context.Context, p doorbell.Push) error {
 	return s.queue.do(ctx, func(t *txn) error {
 		err := t.exec(t.dialect.replacing("pushes", "endpoint", "endpoint, login_id, shop_id, p256dh, auth, language, created_at"),
-			p.Endpoint, p.Login, p.Shop, p.Key, p.Auth, p.Language, millis(now()))
+			p.Endpoint, p.Login, p.Shop, p.Key, p.Auth, p.Language, millis(s.Now()))
 		if err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ func (s *Store) PushShops(ctx context.Context) (map[doorbell.ShopID]bool, error)
 // Pushes returns the push subscriptions for a shop whose sessions are valid.
 func (s *Store) Pushes(ctx context.Context, shop doorbell.ShopID) (out []doorbell.Push, err error) {
 	rows, err := s.reads.query(ctx, `select p.endpoint, p.login_id, p.shop_id, p.p256dh, p.auth, p.language
-		from pushes p join logins l on l.id = p.login_id where p.shop_id = ? and l.expires_at > ? and l.ended_at = 0`, shop, millis(now()))
+		from pushes p join logins l on l.id = p.login_id where p.shop_id = ? and l.expires_at > ? and l.ended_at = 0`, shop, millis(s.Now()))
 	if err != nil {
 		return nil, fmt.Errorf("read the push subscriptions: %w", err)
 	}

@@ -104,11 +104,19 @@ func openServer(ctx context.Context, o Options) (*Store, error) {
 	}
 	writes, reads := v.pool(true, len(crew)+2), v.pool(true, serverReaders)
 	reads.SetConnMaxLifetime(readerAge)
-	w := newPoolWriter(writes, v.dialect, o.Publish, o.Log)
-	return &Store{
+	c := &clock{machine: now}
+	if o.clock != nil {
+		c.machine = o.clock
+	}
+	w := newPoolWriter(writes, v.dialect, c, o.Publish, o.Log)
+	s := &Store{
 		dialect: v.dialect, writes: writes, reads: newReader(reads, v.dialect), searches: newSearches(), log: o.Log,
-		writer: w, queue: w.queue, holder: newHolder(),
-	}, nil
+		writer: w, queue: w.queue, holder: newHolder(), clock: c, serverClock: true,
+	}
+	if err := s.readClock(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("read the server's clock: %w", err), s.Close())
+	}
+	return s, nil
 }
 
 func (v *server) prepare(ctx context.Context, o Options) (err error) {

@@ -173,6 +173,6 @@ func openLocked(ctx context.Context, o Options, file string) (*Store, error) {
 	w := newGroupWriter(writes, sqliteDialect, o.Publish, o.Log)
 	return &Store{
 		dialect: sqliteDialect, writes: writes, reads: newReader(reads, sqliteDialect), searches: newSearches(), log: o.Log,
-		writer: w, queue: w.queue, database: file, holder: holder, holding: holding,
+		writer: w, queue: w.queue, database: file, holder: holder, holding: holding, clock: &clock{machine: now},
 	}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"doorbell/internal/doorbell"
@@ -36,8 +37,9 @@ type Options struct {
 	// have names that begin with doorbell_. On MySQL and MariaDB only.
 	Beside bool
 
-	pragmas    []string // further ones for SQLite's writer: tests limit the file's size
-	migrations fs.FS    // of a server; tests use those of an older program
+	pragmas    []string         // further ones for SQLite's writer: tests limit the file's size
+	migrations fs.FS            // of a server; tests use those of an older program
+	clock      func() time.Time // this machine's; nil: time.Now
 }
 
 // Store is one open database. Writes are answered only while Run runs.
@@ -49,9 +51,11 @@ type Store struct {
 	writer   writer
 	queue    *queue // the writer's
 	probe    prober
+	clock    *clock
 	log      *slog.Logger
 
-	holder string // this process's name
+	holder      string // this process's name
+	serverClock bool   // the database has a clock of its own
 
 	// Only for SQLite:
 	lock     io.Closer // shows a restore that the database is in use
@@ -107,8 +111,33 @@ func (s *Store) BusKey(ctx context.Context) ([]byte, error) {
 	return []byte(key), nil
 }
 
+// Alone reports whether only this process can use the database, and no other node.
+func (s *Store) Alone() bool { return !s.serverClock }
+
+// Shared returns the secret that all nodes of this database have under a name: own
+// if none has one yet.
+func (s *Store) Shared(ctx context.Context, name, own string) (secret string, err error) {
+	name = "secret " + name
+	if _, err := s.writes.ExecContext(ctx, s.dialect.rebind(s.dialect.insertOr("meta", "name", "name, value")), name, own); err != nil {
+		return "", fmt.Errorf("share the %s: %w", name, err)
+	}
+	if err := s.reads.one(ctx, `select value from meta where name = ?`, name).Scan(&secret); err != nil {
+		return "", fmt.Errorf("read the %s: %w", name, err)
+	}
+	return secret, nil
+}
+
 // Run answers writes until ctx ends, and then still writes what is queued.
-func (s *Store) Run(ctx context.Context) error { return s.writer.run(ctx) }
+func (s *Store) Run(ctx context.Context) error {
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if s.serverClock {
+		keeping.Go(func() { s.keepClock(ctx) })
+	}
+	return s.writer.run(ctx)
+}
 
 // Close ends the connections; Run must have returned, or never have started.
 func (s *Store) Close() error {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"doorbell/internal/doorbell"
 )
@@ -22,7 +23,8 @@ type txn struct {
 	// a caller who leaves must not break the batch.
 	ctx context.Context //nolint:containedctx // of the transaction that is open
 
-	turns *turns // nil where only one connection writes
+	turns *turns           // nil where only one connection writes
+	now   func() time.Time // the clock of all nodes
 
 	// Of the current change:
 	alerts []doorbell.Alert // what it appended
@@ -40,7 +42,7 @@ type statement struct {
 }
 
 func newTxn(conn *sql.Conn, d *dialect) *txn {
-	return &txn{conn: conn, dialect: d, stmts: map[string]statement{}, ctx: context.Background()}
+	return &txn{conn: conn, dialect: d, stmts: map[string]statement{}, ctx: context.Background(), now: now}
 }
 
 // begins resets the state of the change before.

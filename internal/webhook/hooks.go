@@ -26,6 +26,8 @@ import (
 
 // Queue is what the sender needs of the store.
 type Queue interface {
+	// Now returns the time by the clock that all nodes share.
+	Now() time.Time
 	// Due are a hook's messages to be sent by now, those that wait longest
 	// first.
 	Due(ctx context.Context, hook string, now time.Time, limit int) ([]doorbell.Outgoing, error)
@@ -199,7 +201,7 @@ func (s *Sender) watchClock(ctx context.Context) {
 	tick := time.NewTicker(lookAtClock)
 	defer tick.Stop()
 	for {
-		n, err := s.Queue.PullForward(ctx, time.Now())
+		n, err := s.Queue.PullForward(ctx, s.Queue.Now())
 		if err != nil && ctx.Err() == nil {
 			s.Log.ErrorContext(ctx, "messages of a clock that was set back not looked for", "error", err)
 		}
@@ -254,7 +256,7 @@ func (l *ledger) settle(ctx context.Context) bool {
 // round sends one batch and reports whether there may be more. A shop's
 // messages go one after another, those of several shops beside each other.
 func (s *Sender) round(ctx context.Context, t target, l *ledger) bool {
-	due, err := s.Queue.Due(ctx, t.Name, time.Now(), batch)
+	due, err := s.Queue.Due(ctx, t.Name, s.Queue.Now(), batch)
 	if err != nil {
 		if ctx.Err() == nil {
 			s.Log.ErrorContext(ctx, "outbox not read", "error", err)
@@ -331,7 +333,7 @@ func (s *Sender) settle(ctx context.Context, o *doorbell.Outgoing, err error, l 
 		s.Log.ErrorContext(ctx, "webhook given up; doorbell webhooks replay sends it again", "hook", o.Hook, "event", o.Event, "id", o.ID, "attempts", o.Attempts, "error", err)
 	} else {
 		d := s.steps[o.Attempts-1]
-		o.NextAt = time.Now().Add(d + rand.N(d/5))
+		o.NextAt = s.Queue.Now().Add(d + rand.N(d/5))
 		s.Log.WarnContext(ctx, "webhook delivery failed", "hook", o.Hook, "event", o.Event, "id", o.ID, "attempts", o.Attempts, "error", err)
 	}
 	l.note(ctx, *o)
