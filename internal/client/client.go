@@ -14,6 +14,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -124,6 +125,9 @@ const steady = 30 * time.Second
 // with jitter, each time later, and resumes where it was.
 func Follow(ctx context.Context, o Options) error {
 	f := &follower{Options: o, wait: firstWait}
+	if c, err := doorbell.ParseCursor(o.After); err == nil {
+		f.cursor, f.known = c, true
+	}
 	once := map[string]func(context.Context) error{"ws": f.webSocket, "sse": f.events, "poll": f.poll}[o.Transport]
 	if once == nil {
 		return fmt.Errorf("transport %q is none of ws, sse, poll", o.Transport)
@@ -233,11 +237,13 @@ func (f *follower) take(data []byte) {
 	f.Alert(data)
 }
 
-// note keeps the cursor of hello and reset, and shows the event.
+// note keeps what hello and reset say of the cursor, and shows the event.
 func (f *follower) note(name string, data []byte) error {
-	if name == "hello" || name == "reset" {
+	switch name {
+	case "hello", "reset":
 		var e struct {
-			Cursor string `json:"cursor"`
+			Cursor string            `json:"cursor"`
+			Shops  []doorbell.ShopID `json:"shops"`
 		}
 		if err := json.Unmarshal(data, &e); err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
@@ -246,13 +252,31 @@ func (f *follower) note(name string, data []byte) error {
 		if err != nil {
 			return err
 		}
-		f.cursor, f.known = c, true
-	}
-	if name == "bye" {
+		f.move(c, name == "reset", e.Shops)
+	case "bye":
 		f.bye(data)
 	}
 	f.Event(name, data)
 	return nil
+}
+
+// move takes from a server's cursor what the follower has no place of yet, and the
+// places of shops that were reset. A hello alone moves no known place: if the
+// connection ends before the reset that belongs to it, the next one must be told
+// of that again.
+func (f *follower) move(to doorbell.Cursor, reset bool, shops []doorbell.ShopID) {
+	if !f.known {
+		f.cursor, f.known = to, true
+		return
+	}
+	if reset {
+		f.cursor.Epoch = to.Epoch
+	}
+	for shop, seq := range to.Seqs {
+		if _, has := f.cursor.Seqs[shop]; !has || reset && slices.Contains(shops, shop) {
+			f.cursor.Seqs[shop] = seq
+		}
+	}
 }
 
 // bye notes when the server asks to be dialled again; after one for the token's

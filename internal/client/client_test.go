@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,5 +136,59 @@ func TestBacksOff(t *testing.T) {
 	}
 	if got := f.pause(nil, 0); got != 0 {
 		t.Errorf("after a poll: %v, want none", got)
+	}
+}
+
+// TestAResetThatDidNotComeIsToldAgain: a connection that ends between its hello, in
+// a new epoch, and the reset that follows has told nothing. The next one comes with
+// the old cursor, and gets the reset.
+func TestAResetThatDidNotComeIsToldAgain(t *testing.T) {
+	for _, transport := range []string{"ws", "sse"} {
+		t.Run(transport, func(t *testing.T) {
+			var asked []string
+			up := websocket.Upgrader{}
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked = append(asked, r.URL.Query().Get("after"))
+				events := []string{`{"event":"hello","cursor":"new.1:7"}`}
+				if len(asked) > 1 {
+					events = append(events, `{"event":"reset","cursor":"new.1:7","shops":[1],"reason":"epoch"}`)
+				}
+				if transport == "sse" {
+					w.Header().Set("Content-Type", "text/event-stream")
+					for _, e := range events {
+						_, _ = fmt.Fprintf(w, "data: %s\n\n", e)
+					}
+					return
+				}
+				c, err := up.Upgrade(w, r, nil)
+				if err != nil {
+					return
+				}
+				for _, e := range events {
+					_ = c.WriteMessage(websocket.TextMessage, []byte(e))
+				}
+				_ = c.Close()
+			}))
+			defer s.Close()
+			defer http.DefaultClient.CloseIdleConnections()
+			ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+			defer stop()
+			offline := 0
+			err := Follow(ctx, Options{
+				URL: s.URL + "/", Transport: transport, Shops: "1", After: "old.1:9", Alert: func([]byte) {},
+				Event: func(name string, _ []byte) {
+					if name != "offline" {
+						return
+					}
+					if offline++; offline == 3 {
+						stop()
+					}
+				},
+			})
+			s.Close() // no answer runs any more
+			if want := []string{"old.1:9", "old.1:9", "new.1:7"}; err != nil || !slices.Equal(asked, want) {
+				t.Errorf("asked for %v, %v; want %v", asked, err, want)
+			}
+		})
 	}
 }
