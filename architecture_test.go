@@ -40,7 +40,7 @@ var layers = map[string][]string{
 	"doorbell/internal/store":                 {"doorbell/internal/doorbell", "doorbell/internal/safefile"},
 	"doorbell/internal/bus":                   {"doorbell/internal/doorbell"},
 	"doorbell/internal/testservers":           {},
-	"doorbell/internal/testservers/databases": {},
+	"doorbell/internal/testservers/databases": {"doorbell/internal/testservers"},
 	"doorbell/internal/webhook":               {"doorbell/internal/doorbell", "doorbell/internal/lease"},
 	"doorbell/internal/attendance":            {"doorbell/internal/doorbell", "doorbell/internal/hours", "doorbell/internal/lease"},
 	"doorbell/internal/escalation":            {"doorbell/internal/doorbell", "doorbell/internal/lease"},

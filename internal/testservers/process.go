@@ -146,7 +146,13 @@ func (s *Server) Kill() {
 }
 
 // Freeze stops the server; its sockets stay open.
-func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+func (s *Server) Freeze() {
+	s.t.Helper()
+	s.signal(syscall.SIGSTOP)
+	if err := AwaitStopped(s.cmd.Process.Pid); err != nil {
+		s.t.Fatal(err)
+	}
+}
 
 // Thaw lets it continue.
 func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }

@@ -19,6 +19,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"doorbell/internal/testservers"
 )
 
 // Kind is a database program that can be started.
@@ -245,7 +247,12 @@ func (s *Server) Kill() {
 }
 
 // Freeze stops all of its processes; connections stay open.
-func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+func (s *Server) Freeze() {
+	s.signal(syscall.SIGSTOP)
+	for _, pid := range s.family() {
+		_ = testservers.AwaitStopped(pid) // if one did not, the test says so
+	}
+}
 
 // Thaw continues them.
 func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
