@@ -52,6 +52,7 @@ long: deps
 	DOORBELL_TEST_DAYS=1000 $(GO) test -count=1 -timeout 8h -v -run TestSimulatedDays ./internal/server
 	DOORBELL_TEST_KITCHENS=300 $(GO) test -count=1 -timeout 4h -v -run TestKitchenDay ./internal/server
 	DOORBELL_TEST_ESCALATIONS=1000000 $(GO) test -count=1 -timeout 4h -v ./internal/escalation
+	DOORBELL_TEST_DBFAULTS=30 $(GO) test -count=1 -timeout 4h -v -run TestServerFaults ./internal/store
 	DOORBELL_TEST_LEDGERS=1000 $(GO) test -count=1 -timeout 4h -v -run TestLedger ./internal/ledger
 	$(MAKE) fuzz FUZZTIME=10m
 

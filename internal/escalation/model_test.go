@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"doorbell/internal/doorbell"
+	"doorbell/transport/transporttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -222,13 +221,7 @@ func (w *world) check(t *testing.T, name string) {
 // killed, overlap or are all away, and a database that fails or whose answer is
 // lost. DOORBELL_TEST_ESCALATIONS sets how many.
 func TestEscalationModel(t *testing.T) {
-	histories := 500
-	if text := os.Getenv("DOORBELL_TEST_ESCALATIONS"); text != "" {
-		var err error
-		if histories, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	histories := transporttest.Size(t, "DOORBELL_TEST_ESCALATIONS", 500)
 	steps := 0
 	for seed := range histories {
 		w := &world{

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,6 +17,7 @@ import (
 
 	"doorbell/internal/doorbell"
 	"doorbell/internal/store"
+	"doorbell/transport/transporttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -335,11 +334,7 @@ func (h *history) sealed() map[doorbell.ShopID][]string {
 // TestLedgerModel: random days are in the ledger as the test's own ledger has them,
 // and verify finds nothing in them.
 func TestLedgerModel(t *testing.T) {
-	n := 3
-	if text := os.Getenv("DOORBELL_TEST_LEDGERS"); text != "" {
-		n, _ = strconv.Atoi(text)
-	}
-	for seed := range uint64(n) {
+	for seed := range uint64(transporttest.Size(t, "DOORBELL_TEST_LEDGERS", 3)) {
 		play(t, seed, func(h *history) {
 			for shop, all := range h.sealed() {
 				for _, day := range all {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +11,7 @@ import (
 
 	"doorbell/internal/doorbell"
 	"doorbell/internal/testservers/databases"
+	"doorbell/transport/transporttest"
 )
 
 // ownServer starts a server that a test may kill, with an empty database.
@@ -48,10 +47,7 @@ func TestServerFaults(t *testing.T) {
 }
 
 func testServerFaults(t *testing.T, kind databases.Kind) {
-	rounds := 1
-	if n, err := strconv.Atoi(os.Getenv("DOORBELL_TEST_DBFAULTS")); err == nil {
-		rounds = n
-	}
+	rounds := transporttest.Size(t, "DOORBELL_TEST_DBFAULTS", 1)
 	server, url := ownServer(t, kind, databases.Options{})
 	var mu sync.Mutex
 	published := map[doorbell.Seq]doorbell.OrderID{}
