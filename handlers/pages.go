@@ -24,6 +24,16 @@ import (
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; " +
 	"font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
+// Two pages may listen by the microphone whether their own chime is heard; the
+// policy above leaves a recording no way out: connect-src is this server, which
+// takes no audio. No page may use the camera or the location.
+const (
+	listens = "camera=(), geolocation=(), microphone=(self)"
+	deaf    = "camera=(), geolocation=(), microphone=()"
+)
+
+var listeningPages = map[string]bool{"console/index.html": true, "doctor/index.html": true}
+
 // routes adds the console, the demonstration and their files.
 func (h *pages) routes(root *gin.RouterGroup) {
 	files := map[string]string{"client.js": "client.js", "favicon.ico": "icon.svg", "sw.js": "sw.js"}
@@ -88,6 +98,11 @@ func (h *pages) serveFile(c *gin.Context, name string) error {
 	c.Header("X-Content-Type-Options", "nosniff")
 	c.Header("Referrer-Policy", "no-referrer")
 	c.Header("Content-Security-Policy", policy)
+	if listeningPages[name] {
+		c.Header("Permissions-Policy", listens)
+	} else {
+		c.Header("Permissions-Policy", deaf)
+	}
 	http.ServeContent(c.Writer, c.Request, name, time.Time{}, bytes.NewReader(content))
 	return nil
 }

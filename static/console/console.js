@@ -10,6 +10,7 @@ import { boardKeys } from './board/keys.js';
 import { askForPushes, forgetDevice, keepShell } from './device.js';
 import { devicesPanel } from './devices.js';
 import { FiguresPanel } from './figures.js';
+import { showHearing } from './hearing.js';
 import { kindOf } from './history.js';
 import { LinkStatus } from './linkstatus.js';
 import { watchNotices } from './notices.js';
@@ -145,6 +146,7 @@ function askHeard() {
 async function ringNow(type) {
   if (!(await speaker.unlock())) return showSound(true);
   const text = t(type === 1 ? 'type1' : 'type2');
+  await speaker.openEar();
   await speaker.say({
     type,
     text,
@@ -153,6 +155,7 @@ async function ringNow(type) {
     speak: settings.voice,
     tune: settings.tunes[type],
     wake: settings.awake,
+    check: true,
   });
 }
 
@@ -260,6 +263,7 @@ function wireSound() {
     board?.soundChanged();
     stayAwake();
     if (!board) return;
+    if (settings.microphone) speaker.test(settings.tunes[1], settings.volume);
     askHeard();
     const state = await askForPushes(board.shop, pushKey);
     byID('push').dataset.state = state;
@@ -269,6 +273,10 @@ function wireSound() {
     showSound(false);
     board?.soundChanged();
   });
+  speaker.ear.addEventListener('change', () => {
+    showHearing(speaker.ear);
+    board?.reportHearing();
+  });
   show('#sound', true);
   showSound(false);
 }
@@ -277,14 +285,19 @@ function wireSound() {
 function wire(page) {
   byID('heard').onclick = () => answer('yes');
   byID('not-heard').onclick = () => answer('no');
-  const apply = () => speaker.keepAwake(settings.awake);
+  const apply = () => {
+    speaker.keepAwake(settings.awake);
+    speaker.ear.turn(settings.microphone);
+  };
   settingsPanel(
     () => settings,
     (s) => {
+      const checks = s.microphone && !settings.microphone;
       settings = s;
       save(s);
       apply();
       board?.reportHearing();
+      if (checks) speaker.test(s.tunes[1], s.volume);
     },
     ringNow,
   );

@@ -40,7 +40,7 @@ export function step({ state, at, by }) {
   return `${clock(at)} ${name}${by ? ` · ${who(by)}` : ''}`;
 }
 
-const REASONS = /** @type {const} */ (['sound_not_unlocked', 'quiet_hours', 'not_heard']);
+const REASONS = /** @type {const} */ (['sound_not_unlocked', 'quiet_hours', 'not_heard', 'chime_not_heard']);
 
 /** Says why a console was silent, in words where we know them. @param {string} code */
 const reason = (code) => {

@@ -56,6 +56,6 @@ export class LinkStatus {
       return;
     }
     const { volume } = this.settings();
-    this.speaker.say({ type: 0, text: '', lang: language, gain: volume, speak: false, tune: 'beep', wake: false });
+    this.speaker.say({ type: 0, text: '', lang: language, gain: volume, speak: false, tune: 'beep', wake: false, check: false });
   }
 }

@@ -33,7 +33,7 @@ export function settingsPanel(get, set, ring) {
   volume.value = String(now.volume);
   volume.oninput = () => change({ volume: Number(volume.value) });
 
-  /** @param {'voice' | 'number' | 'awake' | 'quiet'} key */
+  /** @param {'voice' | 'number' | 'awake' | 'microphone' | 'quiet'} key */
   const box = (key) => {
     const made = input('checkbox');
     made.checked = now[key];
@@ -74,6 +74,8 @@ export function settingsPanel(get, set, ring) {
   tries.append(attempt(1), attempt(2));
   const pushes = element('p', 'hint', '');
   pushes.id = 'push';
+  const microphone = element('p', 'hint', '');
+  microphone.id = 'microphone';
   const title = element('h2', '', t('settings'));
   title.id = 'settings-title';
   dialog.replaceChildren(
@@ -85,6 +87,8 @@ export function settingsPanel(get, set, ring) {
     row(t('voice'), box('voice')),
     row(t('sayNumber'), box('number')),
     row(t('awake'), box('awake')),
+    row(t('earSetting'), box('microphone')),
+    microphone,
     pushes,
     row(t('quietHours'), box('quiet')),
     row(t('from'), clock('quietFrom')),

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What one device is set to. HistoryEntry on the device alone: a till's volume is not
+ * What one device is set to. Kept on the device alone: a till's volume is not
  * a tablet's.
  *
  * @typedef {'bell' | 'marimba' | 'beep'} Tune
@@ -10,6 +10,7 @@
  * @property {boolean} number say the order's number too
  * @property {Record<'1' | '2', Tune>} tunes by type of alert
  * @property {boolean} awake keep a Bluetooth speaker from sleeping
+ * @property {boolean} microphone check by the microphone whether the chime is heard
  * @property {boolean} quiet quiet hours are in use
  * @property {string} quietFrom HH:MM, of this device's clock
  * @property {string} quietTo HH:MM
@@ -28,6 +29,7 @@ export function defaults(agent) {
     number: false,
     tunes: { 1: 'bell', 2: 'marimba' },
     awake: /android/i.test(agent), // where a speaker is likely to be on Bluetooth
+    microphone: false,
     quiet: false,
     quietFrom: '22:00',
     quietTo: '07:00',
@@ -35,7 +37,7 @@ export function defaults(agent) {
 }
 
 /**
- * HistoryEntry settings over the defaults; what is none is left out.
+ * Returns kept settings over the defaults; what is none is left out.
  * @param {string | null} text @param {string} agent @returns {Settings}
  */
 export function read(text, agent) {
@@ -49,7 +51,8 @@ export function read(text, agent) {
   }
   if (typeof kept !== 'object' || kept === null) return s;
   if (typeof kept.volume === 'number') s.volume = Math.min(1, Math.max(0.1, kept.volume));
-  for (const key of /** @type {const} */ (['voice', 'number', 'awake', 'quiet'])) if (typeof kept[key] === 'boolean') s[key] = kept[key];
+  for (const key of /** @type {const} */ (['voice', 'number', 'awake', 'microphone', 'quiet']))
+    if (typeof kept[key] === 'boolean') s[key] = kept[key];
   for (const key of /** @type {const} */ (['quietFrom', 'quietTo'])) if (CLOCK.test(kept[key])) s[key] = kept[key];
   for (const type of /** @type {const} */ (['1', '2'])) if (TUNES.includes(kept.tunes?.[type])) s.tunes[type] = kept.tunes[type];
   return s;

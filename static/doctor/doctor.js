@@ -1,6 +1,8 @@
 // @ts-check
 
 import { eventStream } from '../client/eventstream.js';
+import { load } from '../console/settings.js';
+import { Speaker } from '../console/sound/speaker.js';
 import { base, call, Refused } from '../shared/api.js';
 import { language, t } from '../shared/i18n.js';
 import { byID, element, fill, show } from '../shared/page.js';
@@ -173,11 +175,39 @@ async function examine() {
   button.disabled = false;
 }
 
+const speaker = new Speaker({ clip: () => '' });
+
+const EAR = { heard: 'ok', missed: 'bad', unavailable: 'warn', untried: 'warn', off: 'warn' };
+
+/** Plays the chime of new orders as loud as the console does, and says whether the microphone heard it. */
+async function hear() {
+  const button = /** @type {HTMLButtonElement} */ (document.querySelector('#hearing button'));
+  const { tunes, volume } = load();
+  button.disabled = true;
+  speaker.ear.turn(true);
+  fill('#ear', t('dNow'));
+  byID('ear').dataset.grade = '';
+  await speaker.test(tunes[1], volume);
+  const { state } = speaker.ear;
+  fill(
+    '#ear',
+    t(/** @type {Key} */ (speaker.unlocked ? `ear_${state}` : 'soundFailed'), {
+      t: new Date().toLocaleTimeString([], { timeStyle: 'short' }),
+    }),
+  );
+  byID('ear').dataset.grade = speaker.unlocked ? EAR[state] : 'bad';
+  speaker.ear.turn(false);
+  button.disabled = false;
+}
+
 document.documentElement.lang = language;
 document.title = t('doctor');
 fill('#title', t('doctor'));
 fill('#back', t('back'));
 fill('#again', t('dAgain'));
+fill('#hearing h2', t('dEar'));
+fill('#hearing .hint', t('dEarHint'));
+fill('#hearing button', t('dEarTry'));
 fill('#cures h2', t('dCures'));
 fill('#cures .hint', t('dCuresHint'));
 byID('snippets').replaceChildren(
@@ -188,4 +218,5 @@ byID('snippets').replaceChildren(
   }),
 );
 byID('again').onclick = () => examine();
+document.querySelector('#hearing button')?.addEventListener('click', hear);
 examine();

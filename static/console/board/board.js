@@ -117,6 +117,7 @@ export class Board {
         for (const a of alerts) {
           if (heard === 'blocked') this.receipts.once(a, 'silent', 'sound_not_unlocked');
           else if (quiet) this.receipts.once(a, 'silent', 'quiet_hours');
+          else if (heard === 'missed') this.receipts.once(a, 'silent', 'chime_not_heard');
           else this.receipts.once(a, 'sounded', heard);
         }
       },
@@ -388,8 +389,16 @@ export class Board {
   }
 
   hearing() {
-    const deaf = this.speaks === 'nowhere' ? 'sound_not_unlocked' : this.o.notHeard() ? 'not_heard' : '';
+    const deaf = this.deaf();
     const quiet = isQuiet(this.o.settings(), new Date()) ? 'quiet_hours' : '';
-    return { audible: deaf === '', reason: deaf || quiet, label: navigator.platform.slice(0, 60) };
+    const heard = this.o.speaker.ear.state === 'heard' ? 'chime_heard' : '';
+    return { audible: deaf === '', reason: deaf || quiet || heard, label: navigator.platform.slice(0, 60) };
+  }
+
+  /** Says why this console can't be heard; empty if it can. */
+  deaf() {
+    if (this.speaks === 'nowhere') return 'sound_not_unlocked';
+    if (this.o.notHeard()) return 'not_heard';
+    return this.speaks === 'here' && this.o.speaker.ear.deaf ? 'chime_not_heard' : '';
   }
 }

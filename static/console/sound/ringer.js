@@ -1,5 +1,6 @@
 // @ts-check
 import { alertKey } from '../board/alert.js';
+import { isQuiet } from '../settings.js';
 import { due, how } from './ringing.js';
 
 /**
@@ -69,6 +70,7 @@ export class Ringer {
     const settings = this.o.settings();
     const heard = await this.o.speaker.say({
       wake: settings.awake,
+      check: !isQuiet(settings, new Date()), // what is meant to be soft may well drown
       // Called when the sound begins: until then orders come and are accepted.
       now: () => {
         began = Date.now();

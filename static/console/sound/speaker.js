@@ -1,10 +1,14 @@
 // @ts-check
+import { playChime } from './chime.js';
+import { Ear } from './ear.js';
+
 /**
  * Makes an alert heard: a chime by WebAudio, then a sentence by a local voice
  * if one starts in time, else a shipped clip. What came out is told: 'voice',
- * 'clip', 'chime', 'blocked' when nothing did, 'nothing' when nothing was to.
+ * 'clip', 'chime', 'blocked' when nothing did, 'nothing' when nothing was to,
+ * 'missed' when the microphone did not hear the chime.
  *
- * @typedef {'voice' | 'clip' | 'chime' | 'blocked' | 'nothing'} Heard
+ * @typedef {'voice' | 'clip' | 'chime' | 'blocked' | 'nothing' | 'missed'} Heard
  */
 
 /**
@@ -15,38 +19,10 @@
 
 /**
  * A sentence that is known only when its turn has come and the sound begins;
- * now returns null when there is nothing to say any more.
- * @typedef {{wake: boolean, now: () => Sentence | null}} Turn
+ * now returns null when there is nothing to say any more. wake plays a murmur first;
+ * check asks the microphone, where that is switched on.
+ * @typedef {{wake: boolean, check: boolean, now: () => Sentence | null}} Turn
  */
-
-/** Notes as frequency and length; each tune is told from the others with the back turned. @type {Record<import('../settings.js').Tune, {wave: OscillatorType, notes: [number, number][]}>} */
-const TUNES = {
-  bell: {
-    wave: 'sine',
-    notes: [
-      [880, 0.18],
-      [659.25, 0.18],
-      [880, 0.4],
-    ],
-  },
-  marimba: {
-    wave: 'triangle',
-    notes: [
-      [523.25, 0.14],
-      [783.99, 0.14],
-      [1046.5, 0.14],
-      [1318.5, 0.35],
-    ],
-  },
-  beep: {
-    wave: 'square',
-    notes: [
-      [1000, 0.12],
-      [1000, 0.12],
-      [1000, 0.3],
-    ],
-  },
-};
 
 const PULSE_EVERY = 60_000; // ms; Bluetooth speakers sleep after some minutes of silence
 const WAKING = 1.2; // s of near silence before a ring: a sleeping speaker swallows the first second or two
@@ -68,6 +44,7 @@ export class Speaker extends EventTarget {
     this.clips = new Map();
     this.queue = Promise.resolve(/** @type {Heard} */ ('blocked'));
     this.proved = false; // a tone has really played
+    this.ear = new Ear();
     this.pulse = 0;
   }
 
@@ -124,27 +101,23 @@ export class Speaker extends EventTarget {
   /** @param {import('../settings.js').Tune} tune @param {number} gain */
   async chime(tune, gain) {
     const c = /** @type {AudioContext} */ (this.context);
-    const { wave, notes } = TUNES[tune];
-    let at = c.currentTime + 0.02;
-    /** @type {Promise<void>} */
-    let ended = Promise.resolve();
-    for (const [frequency, length] of notes) {
-      const tone = c.createOscillator();
-      const volume = c.createGain();
-      tone.type = wave;
-      tone.frequency.value = frequency;
-      volume.gain.setValueAtTime(0, at);
-      volume.gain.linearRampToValueAtTime(wave === 'square' ? gain / 2 : gain, at + 0.01);
-      volume.gain.exponentialRampToValueAtTime(0.001, at + length);
-      tone.connect(volume).connect(c.destination);
-      ended = new Promise((done) => {
-        tone.onended = () => done();
-      });
-      tone.start(at);
-      tone.stop(at + length);
-      at += length * 0.85;
-    }
-    await Promise.race([ended, pause(3000)]);
+    await Promise.race([playChime(c, tune, gain, c.currentTime + 0.02), pause(3000)]);
+  }
+
+  /** Opens the microphone, where the check is switched on; the browser may ask for permission. */
+  async openEar() {
+    if (this.ear.on && this.context) await this.ear.ready(this.context, true);
+  }
+
+  /**
+   * Plays a chime alone, with the microphone open before it. Call it where somebody
+   * has just pressed: the browser may ask for permission. What was found is the ear's state.
+   * @param {import('../settings.js').Tune} tune @param {number} gain
+   */
+  async test(tune, gain) {
+    if (!this.unlocked && !(await this.unlock())) return;
+    await this.openEar();
+    await this.say({ type: 0, text: '', lang: '', gain, speak: false, tune, wake: false, check: true });
   }
 
   /** @param {string} url */
@@ -220,28 +193,35 @@ export class Speaker extends EventTarget {
 
   /**
    * Says one thing after the other, however many ask.
-   * @param {(Sentence & {wake: boolean}) | Turn} what @returns {Promise<Heard>}
+   * @param {(Sentence & {wake: boolean, check: boolean}) | Turn} what @returns {Promise<Heard>}
    */
   say(what) {
-    const turn = 'now' in what ? what : { wake: what.wake, now: () => what };
+    const turn = 'now' in what ? what : { wake: what.wake, check: what.check, now: () => what };
     this.queue = this.queue.then(() => this.sayNow(turn));
     return this.queue;
   }
 
   /** @param {Turn} turn @returns {Promise<Heard>} */
-  async sayNow({ wake, now }) {
+  async sayNow({ wake, check, now }) {
     /** @type {Heard} */
     let heard = 'blocked';
     /** @type {Sentence | null} */
     let sentence = null;
+    /** @type {Promise<import('./ear.js').Found> | null} */
+    let found = null;
     try {
+      const listens = check && this.unlocked && this.ear.on;
+      const opened = listens ? this.ear.ready(/** @type {AudioContext} */ (this.context), false) : null;
       if (wake && this.unlocked) await this.murmur(WAKING);
+      const microphone = await opened;
       sentence = now();
       if (!sentence) return 'nothing';
       if (this.unlocked) {
         const { type, text, lang, gain, speak, tune } = sentence;
+        const judge = microphone && this.ear.listen(microphone);
         await this.chime(tune, gain);
         heard = 'chime';
+        found = judge?.(tune) ?? null;
         if (speak) {
           if (await this.speak(text, lang, gain)) heard = 'voice';
           else {
@@ -253,6 +233,7 @@ export class Speaker extends EventTarget {
     } catch {
       // The chime, if it played, has to do.
     }
+    if ((await found) === 'missed') heard = 'missed';
     this.dispatchEvent(new CustomEvent('said', { detail: { ...sentence, heard } }));
     return heard;
   }
