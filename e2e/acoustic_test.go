@@ -22,7 +22,7 @@ const wavRate = 48_000 // Hz
 func writeWAV(t *testing.T, name string, samples []float32) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name+".wav")
-	data := 2 * uint32(len(samples)) //nolint:gosec // seconds of sound
+	data := 2 * uint32(len(samples))
 	out := append([]byte("RIFF"), le.LittleEndian.AppendUint32(nil, 36+data)...)
 	out = append(out, "WAVEfmt "...)
 	for _, v := range []uint32{16, 1<<16 | 1, wavRate, 2 * wavRate, 16<<16 | 2} { // PCM, one channel
@@ -30,7 +30,7 @@ func writeWAV(t *testing.T, name string, samples []float32) string {
 	}
 	out = le.LittleEndian.AppendUint32(append(out, "data"...), data)
 	for _, s := range samples {
-		out = le.LittleEndian.AppendUint16(out, uint16(int16(32767*max(-1, min(1, s))))) //nolint:gosec // two's complement
+		out = le.LittleEndian.AppendUint16(out, uint16(int16(32767*max(-1, min(1, s)))))
 	}
 	if err := os.WriteFile(file, out, 0o600); err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func TestChimeHeardByMicrophone(t *testing.T) {
 	studio := openPage(t, s.base)
 	noise := studio.chimeOf("marimba")
 	for i := range noise {
-		noise[i] += 0.1 * (2*rand.Float32() - 1) //nolint:gosec // noise
+		noise[i] += 0.1 * (2*rand.Float32() - 1)
 	}
 	console := s.token("console", "--shops", "1")
 	for _, c := range []struct {
