@@ -117,6 +117,7 @@ type climber struct {
 	*Escalator
 	climbs  map[key]*climb
 	newest  time.Time // the youngest alert that was read
+	readAt  time.Time // when alerts were read last
 	readAll time.Time // when all were; zero: not yet
 }
 
@@ -174,10 +175,9 @@ func (l *climber) read(ctx context.Context, now time.Time) error {
 	all := l.readAll.IsZero() || now.Sub(l.readAll) >= readAllEvery || now.Before(l.readAll)
 	since := now.Add(-lookBack)
 	if !all && !l.newest.IsZero() {
-		since = l.newest.Add(-overlap)
-		if now.Before(l.newest) { // the clock was set back
-			since = now.Add(-overlap)
-		}
+		// An alert whose time is ahead, of a node with another clock or from before the
+		// clock was set back, must not hide what was written since the last look.
+		since = earliest(l.newest, l.readAt, now).Add(-overlap)
 	}
 	listed := map[key]bool{}
 	for limit := page; ; {
@@ -201,6 +201,7 @@ func (l *climber) read(ctx context.Context, now time.Time) error {
 			limit *= 2 // a page of one moment
 		}
 	}
+	l.readAt = now
 	if all {
 		l.readAll = now
 		for k := range l.climbs {
@@ -210,6 +211,16 @@ func (l *climber) read(ctx context.Context, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// earliest returns the earliest of some times.
+func earliest(first time.Time, others ...time.Time) time.Time {
+	for _, t := range others {
+		if t.Before(first) {
+			first = t
+		}
+	}
+	return first
 }
 
 func (l *climber) learn(ctx context.Context, k key, a doorbell.Alert, now time.Time) error {

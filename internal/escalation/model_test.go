@@ -41,12 +41,14 @@ type world struct {
 	r      *rand.Rand
 	now    time.Time
 	alerts map[key]doorbell.Alert
+	seen   map[key]time.Time // when an alert could be read first: its transaction ended after its time
 	closed map[key]time.Time
 	rows   map[key]map[doorbell.Step]*told
 	outbox []*told
 	broken bool // the database answers nothing, or does and the answer is lost
 	nodes  []*climber
-	crash  bool // a sender was killed between sending and noting it
+	calm   time.Time // since when the same nodes have run, and the database has answered
+	crash  bool      // a sender was killed between sending and noting it
 	fault  string
 }
 
@@ -96,10 +98,7 @@ func (w *world) escalate(_ context.Context, a doorbell.Alert, step doorbell.Step
 	if w.rows[k][step] != nil {
 		return false, true, nil
 	}
-	r := ladders.Of(k.shop)[step.Rung]
-	if due := a.Time.Add(r.After + time.Duration(step.Round)*r.Repeat); w.now.Before(due) {
-		w.fault = fmt.Sprintf("%v %v is told %v early", k, step, due.Sub(w.now))
-	}
+	w.judge(k, step)
 	t := &told{key: k, Step: step, queued: w.now}
 	w.rows[k][step] = t
 	w.outbox = append(w.outbox, t)
@@ -107,6 +106,36 @@ func (w *world) escalate(_ context.Context, a doorbell.Alert, step doorbell.Step
 		return false, false, errDown // committed, and the answer was lost
 	}
 	return true, true, nil
+}
+
+// rang bounds since when nodes take an alert to ring: its own time, or, where that is
+// yet to come, because its node's clock is ahead, when a node read it first.
+func (w *world) rang(k key) (first, last time.Time) {
+	first, last = earliest(w.alerts[k].Time, w.seen[k]), w.seen[k]
+	if w.calm.After(last) { // a node that began later read it then
+		last = w.calm
+	}
+	return first, earliest(w.alerts[k].Time, last)
+}
+
+// judge holds the moment at which a step is told: not before its time, and, while all
+// is well, with the next look.
+func (w *world) judge(k key, step doorbell.Step) {
+	r := ladders.Of(k.shop)[step.Rung]
+	after := r.After + time.Duration(step.Round)*r.Repeat
+	first, last := w.rang(k)
+	if early := first.Add(after).Sub(w.now); early > 0 {
+		w.fault = fmt.Sprintf("%v %v is told %v early", k, step, early)
+	}
+	due := last.Add(after)
+	for _, from := range []time.Time{w.seen[k], w.calm} {
+		if from.After(due) {
+			due = from
+		}
+	}
+	if late := w.now.Sub(due); late > 2*lookEvery {
+		w.fault = fmt.Sprintf("%v %v is told %v late", k, step, late)
+	}
 }
 
 // send is the outbox's sender: it asks again right before.
@@ -136,12 +165,20 @@ func (w *world) start() *climber {
 func (w *world) step(quiet bool) {
 	w.now = w.now.Add(time.Second)
 	n := w.r.IntN(100)
+	running, broken := slices.Clone(w.nodes), w.broken
 	switch {
 	case quiet:
 		w.broken = false
 	case n < 4 && len(w.alerts) < 12:
 		k := key{doorbell.ShopID(1 + w.r.IntN(3)), doorbell.Seq(len(w.alerts) + 1)}
-		w.alerts[k] = doorbell.Alert{Shop: k.shop, Seq: k.seq, Type: doorbell.NewOrder, Time: w.now}
+		at := w.now
+		switch w.r.IntN(4) {
+		case 0: // it took long to commit
+			at = at.Add(-time.Duration(w.r.IntN(9)) * time.Second)
+		case 1: // its node's clock is ahead, or was set back since
+			at = at.Add(time.Duration(w.r.IntN(90)) * time.Second)
+		}
+		w.alerts[k], w.seen[k] = doorbell.Alert{Shop: k.shop, Seq: k.seq, Type: doorbell.NewOrder, Time: at}, w.now
 	case n < 7:
 		for k := range w.alerts {
 			if _, closed := w.closed[k]; !closed {
@@ -167,6 +204,9 @@ func (w *world) step(quiet bool) {
 	}
 	if quiet && w.nodes[0] == nil {
 		w.nodes[0] = w.start()
+	}
+	if w.broken || broken || !slices.Equal(running, w.nodes) || !slices.ContainsFunc(w.nodes, func(n *climber) bool { return n != nil }) {
+		w.calm = w.now
 	}
 	for _, node := range w.nodes {
 		if node != nil {
@@ -197,12 +237,13 @@ func (w *world) check(t *testing.T, name string) {
 			}
 		}
 	}
-	for k, a := range w.alerts {
+	for k := range w.alerts {
 		if _, over := w.closed[k]; over {
 			continue
 		}
 		for i, r := range ladders.Of(k.shop) {
-			age := w.now.Sub(a.Time)
+			_, rang := w.rang(k)
+			age := w.now.Sub(rang)
 			if age < r.After {
 				continue
 			}
@@ -210,7 +251,11 @@ func (w *world) check(t *testing.T, name string) {
 			if r.Repeat > 0 {
 				round = min(int((age-r.After)/r.Repeat), 59)
 			}
-			if w.rows[k][doorbell.Step{Rung: i, Round: round}] == nil {
+			told := false
+			for step := range w.rows[k] {
+				told = told || step.Rung == i && step.Round >= round
+			}
+			if !told {
 				t.Fatalf("%s: %v rings for %v, and round %d of rung %d was not told", name, k, age, round, i)
 			}
 		}
@@ -226,7 +271,7 @@ func TestEscalationModel(t *testing.T) {
 	for seed := range histories {
 		w := &world{
 			r: rand.New(rand.NewPCG(19, uint64(seed))), now: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC),
-			alerts: map[key]doorbell.Alert{}, closed: map[key]time.Time{}, rows: map[key]map[doorbell.Step]*told{}, nodes: make([]*climber, 3),
+			alerts: map[key]doorbell.Alert{}, seen: map[key]time.Time{}, closed: map[key]time.Time{}, rows: map[key]map[doorbell.Step]*told{}, nodes: make([]*climber, 3),
 		}
 		w.nodes[0] = w.start()
 		for range 240 {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -90,4 +91,39 @@ func testEscalations(t *testing.T, db database) {
 			t.Errorf("alert %d rings: %v, %v", seq, rings, err)
 		}
 	}
+}
+
+// TestClaimHoldsTheAccept: while a node claims a step, another node's accept waits:
+// it comes before the claim, which then finds that nothing rings, or after it.
+func TestClaimHoldsTheAccept(t *testing.T) {
+	onServers(t, func(t *testing.T, db database) {
+		url := db.url(t)
+		claims, accepts := openURL(t, url, nil), openURL(t, url, nil)
+		a := appendOne(t, claims, alertOf(1, 7, doorbell.NewOrder))
+		accepted := make(chan error, 1)
+		err := claims.Write(t.Context(), func(tx doorbell.Tx) error {
+			claimed, rings, err := tx.Claim(doorbell.Escalation{Shop: 1, Seq: a.Seq, To: "owner", Message: "m1", At: doorbell.Instant(now())})
+			if err != nil || !claimed || !rings {
+				return fmt.Errorf("claimed %v, rings %v: %w", claimed, rings, err)
+			}
+			go func() {
+				accepted <- accepts.Write(t.Context(), func(tx doorbell.Tx) error {
+					_, err := tx.Append(alertOf(1, 7, doorbell.TakenCare))
+					return err
+				})
+			}()
+			select {
+			case err := <-accepted:
+				return fmt.Errorf("the alert was accepted during the claim: %w", err)
+			case <-time.After(200 * time.Millisecond): // nothing tells that it waits
+				return nil
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := <-accepted; err != nil {
+			t.Errorf("accept after the claim: %v", err)
+		}
+	})
 }
