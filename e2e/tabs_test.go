@@ -168,7 +168,7 @@ func TestSettings(t *testing.T) {
 	}`); err != nil {
 		t.Fatal(err)
 	}
-	p.click("#settings-dialog .row:nth-of-type(7) input, #settings-dialog label:has(+ label input[type=time]) input[type=checkbox]")
+	p.click("#settings-dialog label:has(+ label input[type=time]) input[type=checkbox]")
 	p.click("#settings-dialog > .primary")
 	eventually(t, "the status says quiet", func() bool { return p.js(`document.getElementById('quiet').hidden`) == "false" })
 	s.run("simulate", "--pause", "0s")
