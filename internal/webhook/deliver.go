@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 	"time"
 
 	"doorbell/internal/doorbell"
@@ -31,16 +33,41 @@ func (t target) lane(o doorbell.Outgoing) doorbell.ShopID {
 	return o.Shop
 }
 
+// pace keeps a lane's messages apart, also those of one look at the queue and the next.
+type pace struct {
+	mu   sync.Mutex // guards last
+	last map[doorbell.ShopID]time.Time
+}
+
+// wait returns when the lane may be told again; false when ctx ended before.
+func (p *pace) wait(ctx context.Context, lane doorbell.ShopID) bool {
+	p.mu.Lock()
+	left := apart - time.Since(p.last[lane])
+	p.mu.Unlock()
+	if left <= 0 {
+		return true
+	}
+	select {
+	case <-time.After(left):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// note keeps that the lane was told now, and forgets those that may be told again.
+func (p *pace) note(lane doorbell.ShopID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.DeleteFunc(p.last, func(_ doorbell.ShopID, at time.Time) bool { return time.Since(at) >= apart })
+	p.last[lane] = time.Now()
+}
+
 // deliverAll tells a channel of a lane's messages, as many at once as fit.
 func (s *Sender) deliverAll(ctx context.Context, t target, messages []doorbell.Outgoing, l *ledger) {
-	sent := false
 	for len(messages) > 0 && ctx.Err() == nil && !l.broken() {
-		if sent {
-			select {
-			case <-time.After(apart):
-			case <-ctx.Done():
-				return
-			}
+		if !t.pace.wait(ctx, t.lane(messages[0])) {
+			return
 		}
 		group := messages[:min(together, len(messages))]
 		messages = messages[len(group):]
@@ -52,8 +79,8 @@ func (s *Sender) deliverAll(ctx context.Context, t target, messages []doorbell.O
 		if len(group) == 0 {
 			continue
 		}
-		sent = true
 		err = t.deliver(ctx, group)
+		t.pace.note(t.lane(group[0]))
 		if ctx.Err() != nil && err != nil { // we are stopping, or lost the lease: not the target's fault
 			return
 		}

@@ -113,6 +113,18 @@ func TestChannels(t *testing.T) {
 		if got := len(b.to["gateway"].received()) - calls; got != n-1 {
 			t.Errorf("the gateway was called %d times after the accept, want %d: not of what was accepted", got, n-1)
 		}
+		// What comes due later is told 3 s after the last at the soonest, too.
+		for i := range 2 {
+			number := fmt.Sprint("B-", i)
+			b.order(1, number)
+			b.take(b.notice(number, doorbell.PaymentNotice, 100))
+			escalate(doorbell.Seq(n+2+i), 0) // one number is the accept's
+			time.Sleep(1500 * time.Millisecond)
+		}
+		time.Sleep(10 * time.Second)
+		if last := len(c.at) - 1; len(c.received()) < 2 || c.at[last].Sub(c.at[last-1]) < 3*time.Second {
+			t.Errorf("two messages of two looks at the queue came at %v, want 3 s apart", c.at)
+		}
 		if waiting, _, err := b.store.Backlog(b.t.Context()); waiting != 0 || err != nil {
 			t.Errorf("%d wait, %v", waiting, err)
 		}

@@ -79,6 +79,7 @@ type target struct {
 	Target
 	signer *standardwebhooks.Webhook
 	wake   chan struct{}
+	pace   *pace // of a channel
 }
 
 const (
@@ -120,7 +121,7 @@ func New(o Options) (*Sender, error) {
 		},
 	}
 	for _, t := range o.Targets {
-		entry := target{Target: t, wake: make(chan struct{}, 1)}
+		entry := target{Target: t, wake: make(chan struct{}, 1), pace: &pace{last: map[doorbell.ShopID]time.Time{}}}
 		if t.Name != doorbell.ForwardHook && t.Deliver == nil {
 			raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(t.Secret, "whsec_"))
 			if err == nil {
