@@ -22,6 +22,7 @@ connect({ url: '%[1]s', getToken: () => '%[2]s', transports: ['%[3]s'], storageK
 // TestClientOnAnotherOrigin: a page of another origin and port follows with its
 // own token, over WebSocket and fetch, through a server restart.
 func TestClientOnAnotherOrigin(t *testing.T) {
+	t.Parallel()
 	for _, transport := range []string{"websocket", "sse", "poll"} {
 		t.Run(transport, func(t *testing.T) {
 			var html string
@@ -56,6 +57,7 @@ func TestClientOnAnotherOrigin(t *testing.T) {
 // TestNativeEventSource uses the browser's own EventSource, which resumes by
 // itself.
 func TestNativeEventSource(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	p := openPage(t, s.link())
 	p.waitLink("websocket")
@@ -74,6 +76,7 @@ func TestNativeEventSource(t *testing.T) {
 
 // TestCurl runs the README's curl command.
 func TestCurl(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	var out output
 	curl := exec.Command(need(t, "curl"), "-sN", "-H", "Authorization: Bearer "+s.token("console", "--shops", "1"), s.base+"events?after=0")
@@ -96,6 +99,7 @@ func TestCurl(t *testing.T) {
 
 // TestWatch follows with doorbell watch through a restart.
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	for _, transport := range []string{"ws", "sse", "poll"} {
 		t.Run(transport, func(t *testing.T) {
 			s := startServer(t)
@@ -125,6 +129,7 @@ func TestWatch(t *testing.T) {
 
 // TestDemo opens the demonstration page over each transport.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	p := openPage(t, s.link())
 	p.waitLink("websocket")
@@ -164,6 +169,7 @@ func TestDemo(t *testing.T) {
 
 // TestPlainPage opens, from disk, a page that makes the tutorial's calls.
 func TestPlainPage(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "DOORBELL_SKY_OPEN=true", "DOORBELL_AUTH_ORIGINS=null", "DOORBELL_LOG_CLIENT_TEXT=true",
 		"DOORBELL_ANNOUNCE_CRON=0/1 * * * * ?", "DOORBELL_ANNOUNCE_PLAIN=true")
 	eventually(t, "the start warns", func() bool { return strings.Contains(s.log.String(), "sky.open admits anybody") })

@@ -113,6 +113,7 @@ func (s *server) jump(d time.Duration) {
 // is wrong by more than WeChat Pay's five minutes no callback can be told from
 // a replay, so they are refused, loudly, and taken when they come again.
 func TestClockJumps(t *testing.T) {
+	t.Parallel()
 	rng := transporttest.Seeded(t)
 	bin, err := jumperBinary()
 	if err != nil {

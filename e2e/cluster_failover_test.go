@@ -74,6 +74,7 @@ func (p *pair) failOver() {
 // TestFailoverSynchronous: commits wait for the replica, so that it has all that was
 // acknowledged when the primary dies, and a node with it.
 func TestFailoverSynchronous(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	c := p.cluster()
 	p.on(p.primary, `alter system set synchronous_standby_names = '*'`, `select pg_reload_conf()`)

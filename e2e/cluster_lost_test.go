@@ -10,6 +10,7 @@ import (
 // showed it are told by a reset, before the log has grown past their cursors and
 // another alert stands there; they go on with what the log has.
 func TestFailoverAsynchronous(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	c := p.cluster()
 	w := c.followed()

@@ -76,6 +76,7 @@ func deal(t *testing.T, rng *rand.Rand) (hands [][]clusterFault) {
 // killed, frozen and cut off, one at a time and two at once. Nothing that was
 // acknowledged is lost, nothing comes twice or out of turn.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	rng := transporttest.Seeded(t)
 	hands := deal(t, rng)
 	outer, servers := t, map[string]*databases.Server{}

@@ -16,6 +16,7 @@ import (
 // TestRollingRestarts replaces the server again and again under load, and hands
 // the listening socket over as systemd does: no callback is refused.
 func TestRollingRestarts(t *testing.T) {
+	t.Parallel()
 	rng := transporttest.Seeded(t)
 	restarts := transporttest.Size(t, "DOORBELL_TEST_RESTARTS", 10)
 	bin, err := plainBinary()

@@ -5,6 +5,7 @@ import "testing"
 // TestSimulatedDishes: the simulator's dishes are in the list that consoles read,
 // for the order and for its reminder.
 func TestSimulatedDishes(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	s.run("simulate", "--pause", "10ms")
 	status, answer := s.call("GET", "api/v1/alerts?shop=1&state=open", s.token("console", "--shops", "1"), nil)

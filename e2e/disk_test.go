@@ -17,6 +17,7 @@ import (
 // acknowledged that is not stored, and with free space the server works again by
 // itself.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	if err := syscall.Mount("tmpfs", data, "tmpfs", 0, "size=1m"); err != nil {
 		if os.Getenv("DOORBELL_TEST_DISK") == "required" {

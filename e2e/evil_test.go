@@ -28,6 +28,7 @@ type evil struct {
 // TestEvilHTTP: clients that send and read as slowly as they can, and floods of
 // forgeries and bad tokens, delay no callback; the slow clients are cut.
 func TestEvilHTTP(t *testing.T) {
+	t.Parallel()
 	rng := transporttest.Seeded(t)
 	each := transporttest.Size(t, "DOORBELL_TEST_EVIL", 25) // connections of each kind
 	w := newWorld(t, 4, 4, rng)

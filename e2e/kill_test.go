@@ -17,6 +17,7 @@ func slowest(t *testing.T) time.Duration {
 
 // TestKillNine kills the server at random moments under load.
 func TestKillNine(t *testing.T) {
+	t.Parallel()
 	rng := transporttest.Seeded(t)
 	kills := transporttest.Size(t, "DOORBELL_TEST_KILLS", 30)
 	w := newWorld(t, 6, 8, rng)
@@ -38,6 +39,7 @@ func TestKillNine(t *testing.T) {
 // past its end: the log grows past them again, and nobody takes a new alert for an
 // old one.
 func TestRestoreUnderConsoles(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	online := openPage(t, s.link())
 	online.waitLink("websocket")

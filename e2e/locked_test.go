@@ -13,6 +13,7 @@ import (
 // server waits. Nothing is acknowledged meanwhile, and afterwards the server works
 // again by itself.
 func TestLockedDatabase(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	service := s.token("service", "--shops", "1")
 	raise := func(order int) int {
@@ -52,6 +53,7 @@ func TestLockedDatabase(t *testing.T) {
 // TestReadOnlyDatabase: the server does not start on a file that it can't write,
 // and says so.
 func TestReadOnlyDatabase(t *testing.T) {
+	t.Parallel()
 	d := newDisk(t)
 	s := startServer(t, "DOORBELL_DATABASE_URL=sqlite://"+filepath.Join(d.dir, "data", "doorbell.db"))
 	service := s.token("service", "--shops", "1")

@@ -20,6 +20,7 @@ import (
 // Consoles come and go, and paid orders still ring; the log lines are there for a
 // late reader, and the program stops when asked to.
 func TestAStalledStandardError(t *testing.T) {
+	t.Parallel()
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -33,6 +33,7 @@ func read(t *testing.T, url, token string) (status int, body string) {
 // a stranger looks like this machine. Metrics there need an admin's token;
 // metrics.addr serves them without a token, and serves nothing else.
 func TestFiguresBehindHAProxy(t *testing.T) {
+	t.Parallel()
 	own := freeAddr(t)
 	s := startServer(t, "DOORBELL_METRICS_ADDR="+own)
 	admin, console := s.token("admin", "--shops", "*"), s.token("console", "--shops", "1")

@@ -191,6 +191,7 @@ func (s *server) order(service, number string) {
 // callbacks never come, is killed in between. Every payment rings once and is
 // reported once to the shop's own system, and nothing else is.
 func TestMoneyByAnyDoor(t *testing.T) {
+	t.Parallel()
 	m := newMerchant(t)
 	own := &backend{t: t, events: map[string]int{}}
 	told := httptest.NewServer(own)

@@ -35,6 +35,7 @@ var networkFaults = []fault{
 // TestNetworkFaults disturbs the network between consoles and server at random;
 // payments go directly to the server.
 func TestNetworkFaults(t *testing.T) {
+	t.Parallel()
 	rng := transporttest.Seeded(t)
 	faults := transporttest.Size(t, "DOORBELL_TEST_FAULTS", 60)
 	bin, err := plainBinary()

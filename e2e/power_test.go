@@ -78,6 +78,7 @@ func (d *disk) cut() {
 // TestPowerCut cuts the power of the server's disk at random moments under
 // load, the first time right after the first start.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	rng := transporttest.Seeded(t)
 	cuts := transporttest.Size(t, "DOORBELL_TEST_CUTS", 10)
 	d := newDisk(t)

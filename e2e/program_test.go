@@ -24,6 +24,7 @@ import (
 // TestTrialKeyEndsWithARealOne: the simulator's signatures are valid during the
 // trial only.
 func TestTrialKeyEndsWithARealOne(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	s.run("simulate", "--pause", "0s")
 	players, err := providers.LoadPlayers(filepath.Join(s.dir, "data"))
@@ -124,6 +125,7 @@ func block(t *testing.T, kind string) string {
 
 // TestReadmeGo runs the README's Go program: two runs, one alert.
 func TestReadmeGo(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	dir := t.TempDir()
 	for name, text := range map[string]string{"main.go": block(t, "go"), "go.mod": "module example\n\ngo 1.26.0\n"} {
@@ -151,6 +153,7 @@ func TestReadmeGo(t *testing.T) {
 
 // TestReadmeNginx serves the console under a path, with the README's nginx lines.
 func TestReadmeNginx(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	s.stop(syscall.SIGTERM)
 	s.env = []string{"DOORBELL_SERVER_BASE_PATH=/bell/", "DOORBELL_SERVER_TRUSTED_PROXIES=127.0.0.1", "DOORBELL_PAY_TRIAL=true"}
@@ -171,6 +174,7 @@ func TestReadmeNginx(t *testing.T) {
 // TestStopUnderLoad: SIGTERM with consoles on all transports exits with 0, and
 // everything acknowledged is in the log.
 func TestStopUnderLoad(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	p := openPage(t, s.link())
 	p.waitLink("websocket")
@@ -205,6 +209,7 @@ func TestStopUnderLoad(t *testing.T) {
 
 // TestPayAddr: callbacks have a separate port, which serves nothing else.
 func TestPayAddr(t *testing.T) {
+	t.Parallel()
 	addr := freeAddr(t)
 	s := startServer(t, "DOORBELL_PAY_ADDR="+addr)
 	players, err := providers.LoadPlayers(s.data())
