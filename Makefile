@@ -82,8 +82,8 @@ deps:
 		$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 	@for p in $(PROGRAMS); do command -v $$p >/dev/null || { echo "make deps did not bring $$p"; exit 1; }; done
-	@echo "installing npm packages: biome, typescript, axe-core, fake-timers (tools/web)"
-	@cd tools/web && npm ci --no-audit --no-fund --silent
+	@echo "installing npm packages: biome, typescript, axe-core, fake-timers, spectral (tools/web)"
+	@cd tools/web && npm ci --ignore-scripts --no-audit --no-fund --silent
 
 # Which file each program of the tests is; a test holds them to what deps installs.
 programs:

@@ -255,7 +255,7 @@ func (p *page) foreign(language string) string {
 	return p.js(`(() => {
 		const texts = [document.title];
 		for (const el of document.querySelectorAll('body *')) {
-			if (el.closest('[hidden], .detail, pre, option, #version') || el.closest('dialog:not([open])')) continue;
+			if (el.closest('[hidden], .detail, pre, code, option, #version') || el.closest('dialog:not([open])')) continue;
 			for (const n of el.childNodes) if (n.nodeType === Node.TEXT_NODE) texts.push(n.data);
 			for (const a of ['aria-label', 'placeholder', 'title', 'alt']) texts.push(el.getAttribute(a) ?? '');
 		}
@@ -321,6 +321,9 @@ func TestAccessibility(t *testing.T) {
 			p.MustNavigate(s.base + "ledger?lang=" + language)
 			eventually(t, "the ledger is read", func() bool { return p.js(`document.getElementById('sum').childElementCount`) == "9" })
 			check(p, "ledger")
+			p.MustNavigate(s.base + "docs?lang=" + language)
+			p.js(`document.querySelectorAll('details').forEach((d) => { d.open = true; })`)
+			check(p, "docs")
 			p.MustNavigate(s.base + "?lang=" + language)
 			p.waitLink("websocket")
 			p.click("#sign-out")

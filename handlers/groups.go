@@ -13,6 +13,7 @@ import (
 	"doorbell/internal/auth"
 	"doorbell/internal/doorbell"
 	"doorbell/internal/payment"
+	"doorbell/internal/reference"
 	"doorbell/transport"
 )
 
@@ -236,12 +237,13 @@ type Speech struct {
 type pages struct {
 	*web
 	Pages
-	parts map[string]string // SHA-256 of the files, by name
+	parts     map[string]string // SHA-256 of the files, by name
+	reference *reference.Documents
 }
 
 func newPages(w *web, o Pages) (*pages, error) {
 	files, err := parts(o.Static)
-	return &pages{web: w, Pages: o, parts: files}, err
+	return &pages{web: w, Pages: o, parts: files, reference: reference.New(w.BasePath, o.Version)}, err
 }
 
 // Operations is what monitoring needs, besides Web and Guard.

@@ -41,6 +41,7 @@ func (h *pages) routes(root *gin.RouterGroup) {
 	for route, file := range files {
 		root.GET("/"+route, h.asset, h.answer(func(c *gin.Context) error { return h.serveFile(c, file) }))
 	}
+	h.referenceRoutes(root)
 	root.GET("/shell.json", h.answer(h.serveShell))
 	root.GET("/static/*file", h.asset, h.answer(func(c *gin.Context) error {
 		name := strings.TrimPrefix(path.Clean(c.Param("file")), "/")
@@ -91,6 +92,12 @@ func (h *pages) serveFile(c *gin.Context, name string) error {
 	case ".mp3":
 		kind = "audio/mpeg"
 	}
+	serveContent(c, name, kind, content)
+	return nil
+}
+
+// serveContent sends a page or a part of one, or 304 where the client has it.
+func serveContent(c *gin.Context, name, kind string, content []byte) {
 	sum := sha256.Sum256(content)
 	c.Header("Content-Type", kind)
 	c.Header("ETag", `"`+hex.EncodeToString(sum[:12])+`"`)
@@ -104,7 +111,6 @@ func (h *pages) serveFile(c *gin.Context, name string) error {
 		c.Header("Permissions-Policy", deaf)
 	}
 	http.ServeContent(c.Writer, c.Request, name, time.Time{}, bytes.NewReader(content))
-	return nil
 }
 
 // shipped reports whether a clip of this name comes with the program: other files

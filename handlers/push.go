@@ -34,6 +34,9 @@ func (h *api) subscribe(c *gin.Context) error {
 	if g.Session == "" {
 		return doorbell.Refuse(doorbell.Conflict, "Pushes belong to a session: sign in by /login.", "推送仅限已登录的页面。")
 	}
+	if body.Shop < 1 || body.Shop > doorbell.MaxID { // a token of all shops has these, too, and nothing would ever be pushed
+		return doorbell.InvalidField("shopId", "must be from 1 to 9007199254740991", "必须是 1 到 9007199254740991 的整数")
+	}
 	if !h.PushAllowed(body.Endpoint) {
 		return doorbell.InvalidField("endpoint", "is not of a push service that is known here", "不是已知的推送服务地址")
 	}

@@ -77,6 +77,9 @@ func (h *access) lookAtTicket(c *gin.Context) error {
 	if err := decode(c, &body); err != nil {
 		return err
 	}
+	if body.Ticket == "" {
+		return doorbell.InvalidField("ticket", "is missing", "缺失")
+	}
 	k, err := h.Logins.Ticket(c.Request.Context(), body.Ticket)
 	if err != nil {
 		return err
@@ -274,8 +277,10 @@ func (h *api) hearing(c *gin.Context) error {
 	if body.Audible == nil {
 		return doorbell.InvalidField("audible", "is missing", "缺失")
 	}
-	if len(body.Reason) > 200 || len(body.Label) > 200 {
-		return doorbell.InvalidField("label", "and reason must be at most 200 bytes", "和 reason 最多 200 字节")
+	for field, text := range map[string]string{"reason": body.Reason, "label": body.Label} {
+		if len(text) > 200 {
+			return doorbell.InvalidField(field, "must be at most 200 bytes", "最多 200 字节")
+		}
 	}
 	known, err := h.Consoles.SetHearingOfAny(c.Request.Context(), c.Param("console"), grantOf(c),
 		transport.Hearing{Audible: *body.Audible, Reason: body.Reason, Label: body.Label})
