@@ -99,7 +99,7 @@ vet:
 	@$(FORMAT) --diff || { echo "make fmt changes the above"; exit 1; }
 
 web:
-	cd tools/web && npx tsc -p . && npx biome check --config-path=. ../../static && node --test test/*.test.js
+	cd tools/web && npx tsc -p . && npx biome check --config-path=. ../../static reference.mjs && node --test test/*.test.js
 
 lint:
 	$(LINT) run ./...

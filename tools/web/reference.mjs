@@ -28,7 +28,10 @@ for (const file of process.argv.slice(2)) {
   const text = readFileSync(file, 'utf8');
   const rules = JSON.parse(text).openapi ? rulesets.oas : rulesets.asyncapi;
   const spectral = new core.Spectral();
-  spectral.setRuleset({ extends: [[rules, 'all']], rules: Object.fromEntries(off.filter((name) => name in rules.rules).map((name) => [name, 'off'])) });
+  spectral.setRuleset({
+    extends: [[rules, 'all']],
+    rules: Object.fromEntries(off.filter((name) => name in rules.rules).map((name) => [name, 'off'])),
+  });
   for (const found of await spectral.run(new core.Document(text, parsers.Json, file))) {
     console.log(`${file}: ${found.path.join('.')}: ${found.code}: ${found.message}`);
     wrong++;
