@@ -84,7 +84,7 @@ func (s *Session) nextBehind() (p *place, behind int) {
 // feed's ring if it reaches back far enough, else from a page of the log that was
 // read or is being read, or that advance reads itself.
 func (s *Session) advance(ctx context.Context, p *place, next doorbell.Seq, quota int) error {
-	g, isNew, err := s.fromFeed(p, next, quota, nil)
+	g, isNew, err := s.inTurn(p, next, quota, nil)
 	if g == nil {
 		return s.unlessPruned(ctx, p, next, err)
 	}
@@ -104,7 +104,7 @@ func (s *Session) advance(ctx context.Context, p *place, next doorbell.Seq, quot
 		if _, kept := g.peek(next); isNew && !kept {
 			return s.skipPruned(ctx, p, next)
 		}
-		g, isNew, err = s.fromFeed(p, next, quota, own)
+		g, isNew, err = s.inTurn(p, next, quota, own)
 	}
 	return s.unlessPruned(ctx, p, next, err)
 }
@@ -130,6 +130,22 @@ var (
 	// errPruned: the alert is older than what the log keeps.
 	errPruned = errors.New("the alert is no longer kept")
 )
+
+// farBehind is how many alerts a console may miss and still read on without waiting
+// for its turn: one that keeps up with many publishers is some hundred behind, and
+// would fall ever further back.
+const farBehind = 512
+
+// inTurn runs fromFeed when it is this console's turn among all that are far behind.
+// Without turns hundreds of them are ready to run at once, and each step of a new
+// alert to any shop waits behind all of them.
+func (s *Session) inTurn(p *place, next doorbell.Seq, quota int, own *page) (wanted *page, isNew bool, err error) {
+	if p.feed.position() >= next+farBehind {
+		s.hub.turns <- struct{}{} // nobody waits for anything in its turn
+		defer func() { <-s.hub.turns }()
+	}
+	return s.fromFeed(p, next, quota, own)
+}
 
 // fromFeed serves a place from its feed's ring or from a page, own or one that
 // is kept. Where neither has what it needs, it returns the page that will: the

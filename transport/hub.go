@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	randv2 "math/rand/v2"
+	"runtime"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -80,6 +81,7 @@ type Hub struct {
 	empty    chan struct{} // closed when draining and no session is left
 
 	pages     *pages
+	turns     chan struct{} // taken by the consoles that read on
 	repairs   repairQueue
 	witnesses witnesses
 	delivered deliveries
@@ -93,7 +95,7 @@ func New(o Options) *Hub {
 		log: o.Log, logger: o.Logger, version: o.Version, heartbeat: o.Heartbeat, live: o.Live, logText: o.LogText, room: newRoom(o.Limits), tabs: newTabBook(o.Pages), bus: o.Bus,
 		feeds: map[doorbell.ShopID]*feed{}, sessions: map[*Session]struct{}{}, consoles: map[string]*Console{}, attended: map[doorbell.ShopID]time.Time{},
 		delivered: deliveries{shops: map[doorbell.ShopID][]doorbell.Delivery{}},
-		empty:     make(chan struct{}), pages: newPages(), repairs: repairQueue{wake: make(chan struct{}, 1)}, auditNow: make(chan struct{}, 1),
+		empty:     make(chan struct{}), pages: newPages(), turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), repairs: repairQueue{wake: make(chan struct{}, 1)}, auditNow: make(chan struct{}, 1),
 	}
 }
 
