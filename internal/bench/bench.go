@@ -61,6 +61,7 @@ type Options struct {
 	Consoles   int
 	Shops      int
 	Rate       int // alerts a second, all shops together
+	Publishers int // at most 64, where they send as fast as they are answered
 	Duration   time.Duration
 	Runs       int
 

@@ -181,7 +181,7 @@ func (l *load) flatOut(ctx context.Context, n int) error {
 // flood sends n alerts as fast as the server answers, whether the consoles follow
 // or not.
 func (l *load) flood(ctx context.Context, n int) error {
-	return l.send(ctx, min(maxCallers, n), n, free)
+	return l.send(ctx, min(sized(l.site.Publishers, maxCallers), n), n, free)
 }
 
 func (l *load) send(ctx context.Context, callers, n int, due func(int) error) error {

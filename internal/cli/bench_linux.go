@@ -45,6 +45,7 @@ func benchmark(ctx context.Context, args []string, out io.Writer) error {
 	fs.IntVar(&o.Consoles, "consoles", 0, "how many consoles (default: the scenario's)")
 	fs.IntVar(&o.Shops, "shops", 0, "how many shops (default: the scenario's)")
 	fs.IntVar(&o.Rate, "rate", 0, "alerts or callbacks a second, where the scenario has a rate")
+	fs.IntVar(&o.Publishers, "publishers", 0, "how many send as fast as they are answered, at most 64 (default: 64)")
 	fs.Var((*durationValue)(&o.Duration), "duration", "how long it measures (default: the scenario's)")
 	fs.StringVar(&b.nchan, "nchan", "", "nginx's module ngx_nchan_module.so: the fan-out is also measured on nginx with Nchan")
 	fs.IntVar(&o.Runs, "runs", 1, "how often all is repeated; the table shows the middle and both ends")
@@ -89,8 +90,11 @@ func (b *benchRun) choose(o *bench.Options, scenarios, transports string) error 
 			return fmt.Errorf("bench: --transport: %q is neither ws nor sse", t)
 		}
 	}
-	if o.Consoles < 0 || o.Shops < 0 || o.Rate < 0 || o.Duration < 0 || o.Runs < 1 {
+	if o.Consoles < 0 || o.Shops < 0 || o.Rate < 0 || o.Publishers < 0 || o.Duration < 0 || o.Runs < 1 {
 		return errors.New("bench: numbers are from 1")
+	}
+	if o.Publishers > 64 {
+		return fmt.Errorf("bench: --publishers: %d is more than 64", o.Publishers)
 	}
 	if b.nchan != "" {
 		if _, err := os.Stat(b.nchan); err != nil {
