@@ -17,13 +17,13 @@ FORMAT := $(LINT) fmt
 # Debian packages of the tests: a browser, proxies, message brokers, a server to measure beside, fonts
 # for the pictures, curl, a file system to cut the power of, and a C compiler for the
 # race detector. What they are used as stands in PROGRAMS.
-PACKAGES := chromium nginx-light libnginx-mod-nchan haproxy caddy nats-server redis-server postgresql mariadb-server fonts-noto-cjk curl e2fsprogs gcc libc6-dev nodejs npm
-PROGRAMS := go gcc node npm npx chromium nginx haproxy caddy nats-server redis-server mariadbd mariadb-install-db curl mkfs.ext4
+PACKAGES := chromium nginx-light libnginx-mod-nchan haproxy caddy nats-server redis-server postgresql mariadb-server fonts-noto-cjk curl e2fsprogs gcc libc6-dev nodejs npm python3
+PROGRAMS := go gcc node npm npx chromium nginx haproxy caddy nats-server redis-server mariadbd mariadb-install-db curl mkfs.ext4 python3
 
 # What prints a run's failures and its longest tests.
 TIMES := $(CURDIR)/testtimes.out
 
-.PHONY: test quick long mutants deps programs fresh check vet lint race models manifests fuzz web fmt build bench clean
+.PHONY: test quick long mutants deps programs fresh check verify vet lint race models manifests fuzz web fmt build bench clean
 
 # What a test had to leave out stands in this file; go test alone keeps it quiet.
 export DOORBELL_TEST_REPORT := $(CURDIR)/test-report.out
@@ -65,7 +65,7 @@ mutants: deps
 	$(GO) run ./docs/mutants -run '$(ONLY)' -red '$(WITH)'
 
 # The models need one core and no clock; the race tests leave that much.
-check: vet web lint manifests
+check: verify vet web lint manifests
 	@$(MAKE) --no-print-directory -j2 --output-sync=target race models
 	@$(MAKE) --no-print-directory fuzz
 
@@ -94,12 +94,16 @@ programs:
 fresh:
 	@tools/fresh.sh
 
+# The modules in the cache are those that go.sum names.
+verify:
+	$(GO) mod verify
+
 vet:
 	$(GO) vet ./...
 	@$(FORMAT) --diff || { echo "make fmt changes the above"; exit 1; }
 
 web:
-	cd tools/web && npx tsc -p . && npx biome check --config-path=. ../../static reference.mjs && node --test test/*.test.js
+	cd tools/web && npx tsc -p . && npx biome check --config-path=. ../../static ../../internal/reference/clients reference.mjs && node --test test/*.test.js
 
 lint:
 	$(LINT) run ./...
@@ -140,7 +144,7 @@ fuzz:
 
 fmt:
 	$(FORMAT)
-	cd tools/web && npx biome check --config-path=. --write ../../static
+	cd tools/web && npx biome check --config-path=. --write ../../static ../../internal/reference/clients reference.mjs
 
 build:
 	$(GO) build -trimpath -o doorbell .

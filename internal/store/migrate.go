@@ -6,9 +6,27 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strconv"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 )
+
+// SchemaVersion is the highest schema that this program knows; opening a database
+// brings it there. It is the number of the last migration, the same on each database.
+func SchemaVersion() (last int) {
+	files, err := fs.ReadDir(migrations, "migrations/sqlite")
+	if err != nil { // they are embedded
+		panic(err)
+	}
+	for _, f := range files {
+		number, _, _ := strings.Cut(f.Name(), "_")
+		if n, err := strconv.Atoi(number); err == nil {
+			last = max(last, n)
+		}
+	}
+	return last
+}
 
 // migrate upgrades the schema to this binary's version. If the database already
 // has a schema, migrate first writes a backup beside it. For a schema newer than
