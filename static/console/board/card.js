@@ -165,7 +165,7 @@ export class CardElement {
 
   /** Shows that a press did not count. */
   miss() {
-    text(this.missed, t('pressAgain'));
+    this.missed.textContent = t('pressAgain'); // anew each time: a second press is told, too
     clearTimeout(this.missing);
     this.missing = setTimeout(() => text(this.missed, ''), MISSED);
   }

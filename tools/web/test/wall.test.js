@@ -140,6 +140,20 @@ test('a press counts on a card that stood; on one that has just come it is seen 
   assert.deepEqual(k.sent, [2, 3]);
 }));
 
+test('a second press that does not count is told as the first was, while that still stands there', atWork(async (k) => {
+  k.take(alert(1, 1));
+  await k.page.pass(STILL / 4);
+  const e = k.card(1).missed;
+  let words = e.textContent;
+  let told = 0;
+  Object.defineProperty(e, 'textContent', { get: () => words, set: (to) => ((words = to), told++) });
+  await k.press(1);
+  const once = told;
+  k.take(alert(2, 2, 1)); // the card moves on, and does not count again
+  await k.press(1);
+  assert.deepEqual([once, told > once, words !== '', k.pending()], [1, true, true, '']);
+}));
+
 test('down on one card and up on another is no press of either', atWork(async (k) => {
   k.take(alert(1, 1), alert(1, 2));
   await k.page.pass(STILL + 100);
