@@ -19,7 +19,7 @@ var layers = map[string][]string{
 	"doorbell": {"doorbell/internal/cli"},
 	"doorbell/internal/cli": {
 		"doorbell/internal/auth", "doorbell/internal/bench", "doorbell/internal/client", "doorbell/internal/config", "doorbell/internal/doorbell",
-		"doorbell/internal/ledger", "doorbell/internal/logqueue", "doorbell/internal/payment/paysim", "doorbell/internal/payment/providers", "doorbell/internal/payment/wechat", "doorbell/internal/safefile", "doorbell/internal/server",
+		"doorbell/internal/lancert", "doorbell/internal/ledger", "doorbell/internal/logqueue", "doorbell/internal/payment/paysim", "doorbell/internal/payment/providers", "doorbell/internal/payment/wechat", "doorbell/internal/safefile", "doorbell/internal/server",
 		"doorbell/internal/store", "doorbell/internal/webpush",
 	},
 	"doorbell/internal/server": {
@@ -51,6 +51,7 @@ var layers = map[string][]string{
 	"doorbell/internal/sky/adopt":             {"doorbell/internal/doorbell", "doorbell/internal/lease"},
 	"doorbell/internal/sky/skytest":           {},
 	"doorbell/internal/lease":                 {},
+	"doorbell/internal/lancert":               {"doorbell/internal/safefile"},
 	"doorbell/internal/payment":               {"doorbell/internal/doorbell", "doorbell/internal/lease"},
 	"doorbell/internal/webpush":               {"doorbell/internal/doorbell", "doorbell/internal/safefile"},
 	"doorbell/internal/payment/paysim":        {"doorbell/internal/payment"},

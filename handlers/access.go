@@ -18,8 +18,46 @@ import (
 	"doorbell/internal/doorbell"
 )
 
-// Cookie is the name of the session cookie.
+// Cookie is the name of the session cookie on plain HTTP. On https a prefix that
+// browsers know goes before it: they take such a cookie from https alone, so that
+// nobody in the network, and no other host of the domain, can plant one.
 const Cookie = "doorbell_session"
+
+// The prefixes. The first demands the path /, which several servers under paths of
+// one host would have to share.
+const (
+	hostPrefix   = "__Host-"
+	securePrefix = "__Secure-"
+)
+
+// Cookies returns all names that a session cookie may have.
+func Cookies() []string { return []string{Cookie, hostPrefix + Cookie, securePrefix + Cookie} }
+
+// cookieName returns the name of the session cookie for this request.
+func (h *web) cookieName(r *http.Request) string {
+	switch {
+	case !h.secure(r):
+		return Cookie
+	case h.BasePath == "/":
+		return hostPrefix + Cookie
+	default:
+		return securePrefix + Cookie
+	}
+}
+
+// sessionCookie returns the value of the session cookie; empty where there is
+// none. former: it has the name of plain HTTP on https, where a server before
+// this one gave it, or somebody planted it; it counts only where no other is.
+func (h *web) sessionCookie(r *http.Request) (value string, former bool) {
+	name := h.cookieName(r)
+	if c, err := r.Cookie(name); err == nil && c.Value != "" {
+		return c.Value, false
+	}
+	if c, err := r.Cookie(Cookie); err == nil && name != Cookie {
+		return c.Value, c.Value != ""
+	}
+	return "", false
+}
 
 const (
 	grantKey     = "grant"
@@ -80,8 +118,8 @@ func (h *guard) ownGrant(c *gin.Context) (doorbell.Grant, error) {
 		}
 		return g, err
 	}
-	cookie, err := c.Request.Cookie(Cookie)
-	if err != nil || cookie.Value == "" {
+	cookie, former := h.sessionCookie(c.Request)
+	if cookie == "" {
 		return doorbell.Grant{}, doorbell.Refuse(auth.TokenMissing, "This call needs a token: Authorization: Bearer …, or sign in.", "缺少令牌：请使用 Authorization: Bearer …，或先登录。")
 	}
 	if c.Request.Method != http.MethodGet {
@@ -89,9 +127,9 @@ func (h *guard) ownGrant(c *gin.Context) (doorbell.Grant, error) {
 			return doorbell.Grant{}, err
 		}
 	}
-	g, prolonged, err := h.Logins.Check(c.Request.Context(), cookie.Value)
-	if err == nil && prolonged {
-		h.setCookie(c, cookie.Value, g.Expires)
+	g, prolonged, err := h.Logins.Check(c.Request.Context(), cookie)
+	if err == nil && (prolonged || former) {
+		h.setCookie(c, cookie, g.Expires)
 	}
 	return g, err
 }
@@ -110,9 +148,12 @@ func (h *guard) setCookie(c *gin.Context, value string, expires time.Time) {
 	if value == "" {
 		age = -1
 	}
+	name := h.cookieName(c.Request)
+	if _, err := c.Request.Cookie(Cookie); err == nil && name != Cookie { // the former name's goes
+		http.SetCookie(c.Writer, &http.Cookie{Name: Cookie, Path: h.BasePath, MaxAge: -1, HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode})
+	}
 	http.SetCookie(c.Writer, &http.Cookie{ //nolint:gosec // Secure only on https: a kitchen's LAN may have none
-		Name: Cookie, Value: value, Path: h.BasePath, MaxAge: age, HttpOnly: true,
-		Secure: h.secure(c.Request), SameSite: http.SameSiteLaxMode,
+		Name: name, Value: value, Path: h.BasePath, MaxAge: age, HttpOnly: true, Secure: h.secure(c.Request), SameSite: http.SameSiteLaxMode,
 	})
 }
 

@@ -250,6 +250,7 @@ func newPages(w *web, o Pages) (*pages, error) {
 type Operations struct {
 	Ready      func(context.Context) error
 	Bus        Bus                    // nil: none
+	Complaints func() []string        // what is wrong and keeps nothing from working, safe for strangers; nil: nothing
 	Collectors []prometheus.Collector // of other packages, for /metrics; may be nil
 }
 

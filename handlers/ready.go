@@ -24,7 +24,7 @@ const (
 )
 
 // readiness is the body of /readyz: whether this node can serve, the state of each
-// part, and why one is down.
+// part, and why one is down or needs to be looked at.
 type readiness struct {
 	Ready   bool     `json:"ready"`
 	Store   string   `json:"store"`
@@ -48,6 +48,9 @@ func (h *operations) ready(c *gin.Context) error {
 	} else if reason := h.Bus.Reason(); reason != "" {
 		state.Bus = partDown
 		state.Reasons = append(state.Reasons, reason)
+	}
+	if h.Complaints != nil {
+		state.Reasons = append(state.Reasons, h.Complaints()...)
 	}
 	var refusal *doorbell.Error
 	if err := h.Ready(c.Request.Context()); err != nil {

@@ -97,8 +97,8 @@ func (h *access) logout(c *gin.Context) error {
 	if err := jsonOnly(c.Request); err != nil {
 		return err
 	}
-	if cookie, err := c.Request.Cookie(Cookie); err == nil && cookie.Value != "" {
-		ended, err := h.Logins.SignOut(c.Request.Context(), cookie.Value)
+	if cookie, _ := h.sessionCookie(c.Request); cookie != "" {
+		ended, err := h.Logins.SignOut(c.Request.Context(), cookie)
 		if err != nil {
 			return err
 		}

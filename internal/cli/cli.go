@@ -63,6 +63,7 @@ func commands() []command {
 		{"token", "print a token: --role R --shops 1,2 --sub NAME --ttl 24h", token},
 		{"link", "print a link that opens the console of the running server", link},
 		{"pair", "print a link and a QR code that sign a tablet in for good", pair},
+		{"certificate", "make a certificate for a local network: --names 192.168.1.10,kitchen.local", certificate},
 		{"simulate", "place, pay for and chase an order on the running server", simulate},
 		{"watch", "follow a shop's alerts in the terminal", watch},
 		{"backup", "write the database and the server's keys to FILE, also while it runs", backup},
@@ -106,7 +107,7 @@ func help(out io.Writer) error {
 	var b strings.Builder
 	b.WriteString(program() + " [COMMAND] [--config FILE]\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-9s %s\n", c.name, c.help)
+		fmt.Fprintf(&b, "  %-11s %s\n", c.name, c.help)
 	}
 	b.WriteString(`
 Each command explains its flags with -h.

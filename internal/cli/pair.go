@@ -77,7 +77,7 @@ func tabletURL(cfg config.Config) (string, error) {
 	if host == "" {
 		return "", usageError{errors.New("this machine has no address in a private network: set server.public_url, or name the address that a tablet opens with --url")}
 	}
-	return "http://" + net.JoinHostPort(host, port) + cfg.Server.BasePath, nil
+	return server.Scheme(cfg) + "://" + net.JoinHostPort(host, port) + cfg.Server.BasePath, nil
 }
 
 // qrText draws a QR code with half blocks, two rows of it to a line, dark on

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"doorbell/internal/auth"
+	"doorbell/internal/client"
 	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
 	"doorbell/internal/server"
@@ -24,6 +26,7 @@ type remote struct {
 	base   string // ends in /
 	token  string
 	client *http.Client
+	trust  *tls.Config // of its certificate; nil: as any client does
 }
 
 // remoteFlags adds --url.
@@ -42,9 +45,13 @@ func dial(ctx context.Context, cfg config.Config, address string, g doorbell.Gra
 	} else if u, err := url.Parse(address); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, usageError{fmt.Errorf("--url: %q is not an address such as http://127.0.0.1:8080/", address)}
 	}
-	base, client := strings.TrimSuffix(address, "/")+"/", &http.Client{Timeout: 15 * time.Second}
+	trust, err := cfg.Server.TLS.Trust()
+	if err != nil {
+		return nil, err
+	}
+	base, caller := strings.TrimSuffix(address, "/")+"/", &http.Client{Timeout: 15 * time.Second, Transport: client.Way(trust)}
 	tokens, err := localTokens(cfg)
-	if errors.Is(err, auth.ErrNoSecret) && (&remote{base: base, client: client}).get(ctx, "page.json", nil) == nil {
+	if errors.Is(err, auth.ErrNoSecret) && (&remote{base: base, client: caller}).get(ctx, "page.json", nil) == nil {
 		tokens, err = localTokens(cfg)
 	}
 	if err != nil {
@@ -55,7 +62,7 @@ func dial(ctx context.Context, cfg config.Config, address string, g doorbell.Gra
 	if err != nil {
 		return nil, err
 	}
-	return &remote{base: base, token: t, client: client}, nil
+	return &remote{base: base, token: t, client: caller, trust: trust}, nil
 }
 
 // localTokens uses the secret that the server made or was given; it makes none.

@@ -47,7 +47,7 @@ func watch(ctx context.Context, args []string, out io.Writer) error {
 	}
 	w := watcher{out: out, zone: zone, raw: *asJSON}
 	err = client.Follow(ctx, client.Options{
-		URL: r.base, Token: r.token, Transport: *kind, Shops: *shop, After: *after, Alert: w.alert, Event: w.event,
+		URL: r.base, Token: r.token, Transport: *kind, Shops: *shop, After: *after, Alert: w.alert, Event: w.event, TLS: r.trust,
 	})
 	if e, ok := errors.AsType[*client.Refused](err); ok && e.Status == http.StatusUnauthorized {
 		return fmt.Errorf("%w. %s", err, otherSecret)

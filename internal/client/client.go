@@ -35,6 +35,7 @@ type Options struct {
 	// from two goroutines.
 	Alert func(alert []byte)
 	Event func(name string, data []byte)
+	TLS   *tls.Config // nil: as any client does
 }
 
 const (
@@ -110,6 +111,7 @@ func reasonOf(res *http.Response, body []byte) string {
 // follower is one Follow.
 type follower struct {
 	Options
+	client *http.Client
 	cursor doorbell.Cursor
 	known  bool          // the cursor was told by the server
 	wait   time.Duration // the longest that is waited before the next try
@@ -124,7 +126,7 @@ const steady = 30 * time.Second
 // Follow runs until ctx ends or the server refuses for good. It reconnects
 // with jitter, each time later, and resumes where it was.
 func Follow(ctx context.Context, o Options) error {
-	f := &follower{Options: o, wait: firstWait}
+	f := &follower{Options: o, wait: firstWait, client: &http.Client{Transport: Way(o.TLS)}}
 	if c, err := doorbell.ParseCursor(o.After); err == nil {
 		f.cursor, f.known = c, true
 	}
@@ -211,7 +213,7 @@ func (f *follower) request(ctx context.Context, path, wants string) (*http.Respo
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+f.Token)
-	res, err := http.DefaultClient.Do(req)
+	res, err := f.client.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -295,8 +297,29 @@ func (f *follower) bye(data []byte) {
 	f.asked = min(time.Duration(max(e.RetryMS, 0))*time.Millisecond, maxAfter)
 }
 
+// Way returns how requests are sent with this trust; nil: as any client does.
+func Way(trust *tls.Config) http.RoundTripper {
+	way, ok := http.DefaultTransport.(*http.Transport)
+	if trust == nil || !ok {
+		return http.DefaultTransport
+	}
+	way = way.Clone()
+	way.TLSClientConfig = trust
+	return way
+}
+
+// http11 returns trust for a WebSocket's handshake, which HTTP/2 knows none of.
+func http11(trust *tls.Config) *tls.Config {
+	if trust == nil {
+		return nil
+	}
+	trust = trust.Clone()
+	trust.NextProtos = []string{"http/1.1"}
+	return trust
+}
+
 func (f *follower) webSocket(ctx context.Context) error {
-	d := websocket.Dialer{HandshakeTimeout: 10 * time.Second, Subprotocols: []string{"doorbell.v1"}}
+	d := websocket.Dialer{HandshakeTimeout: 10 * time.Second, Subprotocols: []string{"doorbell.v1"}, TLSClientConfig: http11(f.TLS)}
 	u := "ws" + strings.TrimPrefix(f.URL, "http") + "ws" + f.query()
 	c, res, err := d.DialContext( //nolint:bodyclose // the dialer has closed it
 		ctx, u, http.Header{"Authorization": {"Bearer " + f.Token}})

@@ -73,6 +73,12 @@ func (c Config) checkServer(bad report) {
 	if p := c.Server.BasePath; !strings.HasPrefix(p, "/") || !strings.HasSuffix(p, "/") || strings.ContainsAny(p, "?#: *") || strings.Contains(p, "//") {
 		bad("server.base_path", "want a path such as / or /bell/")
 	}
+	switch t := c.Server.TLS; {
+	case t.Cert != "" && t.Key == "":
+		bad("server.tls.key", "is missing beside server.tls.cert")
+	case t.Cert == "" && t.Key != "":
+		bad("server.tls.cert", "is missing beside server.tls.key")
+	}
 	if u := c.Server.PublicURL; u != "" {
 		if parsed, err := url.Parse(u); err != nil || !isOrigin(parsed) {
 			bad("server.public_url", "want https://HOST with nothing behind it; the path stands in server.base_path")

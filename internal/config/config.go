@@ -40,6 +40,7 @@ type Server struct {
 	TrustedProxies []string `yaml:"trusted_proxies"`
 	BasePath       string   `yaml:"base_path"`
 	PublicURL      string   `yaml:"public_url"`
+	TLS            TLS      `yaml:"tls"`
 }
 
 // Data is where secrets are kept; empty is the database's folder.

@@ -113,7 +113,7 @@ func (c Config) checkSky(bad report) {
 // headerName reports whether a header of ours to read may be called so: a token of
 // RFC 9110, 5.6.2, and none that means something else.
 func headerName(name string) bool {
-	if name == "" || len(name) > 64 || slices.ContainsFunc([]string{"authorization", "cookie", "host", "origin", "doorbell_session"}, func(taken string) bool {
+	if name == "" || len(name) > 64 || slices.ContainsFunc([]string{"authorization", "cookie", "host", "origin", "doorbell_session", "__Host-doorbell_session", "__Secure-doorbell_session"}, func(taken string) bool {
 		return strings.EqualFold(name, taken)
 	}) {
 		return false

@@ -20,12 +20,20 @@ func BaseURL(cfg config.Config, addr string) string {
 func LocalURL(cfg config.Config, addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "http://" + addr + cfg.Server.BasePath
+		return Scheme(cfg) + "://" + addr + cfg.Server.BasePath
 	}
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port) + cfg.Server.BasePath
+	return Scheme(cfg) + "://" + net.JoinHostPort(host, port) + cfg.Server.BasePath
+}
+
+// Scheme returns what server.addr speaks: http or https.
+func Scheme(cfg config.Config) string {
+	if cfg.Server.TLS.On() {
+		return "https"
+	}
+	return "http"
 }
 
 // LinkTo returns the console at base with a ticket in the fragment, which no

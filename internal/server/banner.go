@@ -98,7 +98,7 @@ func (n banner) text() string {
 	if trial && issues {
 		line("Try it / 试一试", "in a second terminal: "+n.command("simulate"))
 	}
-	if issues {
+	if issues && (!n.cfg.Server.TLS.On() || n.cfg.Server.PublicURL != "") { // a certificate seldom names loopback
 		line("curl", `curl -N -H "Authorization: Bearer $(`+n.command("token --role console --shops 1")+`)" '`+n.base+"events?after=0'")
 	}
 	return b.String() + "\n"
@@ -115,15 +115,15 @@ func (n banner) tablet(line func(name, text string), issues bool) {
 	case n.cfg.Server.PublicURL != "":
 		line(name, "open "+n.base+with)
 	case !n.cfg.Loopback():
-		line(name, "open http://"+net.JoinHostPort(n.lan, n.port)+n.cfg.Server.BasePath+with)
+		line(name, "open "+Scheme(n.cfg)+"://"+net.JoinHostPort(n.lan, n.port)+n.cfg.Server.BasePath+with)
 	case len(n.cfg.Server.TrustedProxies) > 0:
 		line(name, "set server.public_url to the proxy's address, which is what a tablet opens")
 	default:
 		line(name, "only this machine reaches "+n.cfg.Server.Addr+"; set server.addr: 0.0.0.0:"+n.port)
 		if n.cfg.OnTrial() && !n.cfg.Pay.Trial {
-			line("", "(and pay.trial: true while you try), then open http://"+net.JoinHostPort(n.lan, n.port)+n.cfg.Server.BasePath+" there")
+			line("", "(and pay.trial: true while you try), then open "+Scheme(n.cfg)+"://"+net.JoinHostPort(n.lan, n.port)+n.cfg.Server.BasePath+" there")
 		} else {
-			line("", "then open http://"+net.JoinHostPort(n.lan, n.port)+n.cfg.Server.BasePath+" there")
+			line("", "then open "+Scheme(n.cfg)+"://"+net.JoinHostPort(n.lan, n.port)+n.cfg.Server.BasePath+" there")
 		}
 	}
 }

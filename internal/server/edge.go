@@ -90,7 +90,7 @@ func (s *Server) newEdge() (*handlers.Server, error) {
 		},
 		Callbacks:  handlers.Callbacks{Endpoints: endpoints, Gates: s.gates, Payments: s.service},
 		Pages:      handlers.Pages{Static: fs.FS(static.Files), Page: page, Version: s.Version},
-		Operations: handlers.Operations{Ready: s.store.Check, Bus: s.bus, Collectors: s.collectors()},
+		Operations: handlers.Operations{Ready: s.store.Check, Bus: s.bus, Complaints: s.complaints, Collectors: s.collectors()},
 	})
 }
 

@@ -18,9 +18,12 @@ type front struct {
 }
 
 // newFront makes one. visitors bounds the connections of each address; nil:
-// nothing does.
-func newFront(ln net.Listener, handler http.Handler, visitors *visitors, log *slog.Logger) *front {
+// nothing does. Without a certificate it speaks plain HTTP.
+func newFront(ln net.Listener, handler http.Handler, visitors *visitors, log *slog.Logger, cert *certificate) *front {
 	ln = boundedListener{ln, visitors}
+	if cert != nil {
+		ln = cert.listen(ln)
+	}
 	f := &front{ln: ln, accepting: make(chan struct{}), server: &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -36,7 +36,7 @@ func (s *Server) collectors() []prometheus.Collector {
 			return float64(pick(waiting, givenUp))
 		}
 	}
-	return append(s.busCollectors(), []prometheus.Collector{
+	return append(append(s.busCollectors(), s.certificate.collectors()...), []prometheus.Collector{
 		count("doorbell_alerts_unheard_total", "Alerts that no console sounded in time (alerts.unheard).", s.unheard.Load),
 		count("doorbell_pages_lost_total", "Plain pages that lost their connection and were not loaded anew within a minute.", s.pages.lost.Load),
 		count("doorbell_escalations_total", "Steps of escalation ladders that were told.", s.escalator.Steps),

@@ -30,12 +30,12 @@ func (s *Server) Close() error { return s.store.Close() }
 func (s *Server) Run(ctx context.Context, l Listeners, out io.Writer) error {
 	consoles, done := s.consoles()
 	defer done()
-	fronts := []*front{newFront(l.Consoles, consoles, newVisitors(s.cfg.Limits.ConnectionsPerAddress, s.cfg.Server.TrustedProxies), s.log)}
+	fronts := []*front{newFront(l.Consoles, consoles, newVisitors(s.cfg.Limits.ConnectionsPerAddress, s.cfg.Server.TrustedProxies), s.log, s.certificate)}
 	if l.Callbacks != nil {
-		fronts = append(fronts, newFront(l.Callbacks, s.edge.Callbacks(), nil, s.log))
+		fronts = append(fronts, newFront(l.Callbacks, s.edge.Callbacks(), nil, s.log, nil))
 	}
 	if l.Metrics != nil {
-		fronts = append(fronts, newFront(l.Metrics, s.edge.Figures(), nil, s.log))
+		fronts = append(fronts, newFront(l.Metrics, s.edge.Figures(), nil, s.log, nil))
 	}
 	lasting := context.WithoutCancel(ctx)
 	storeCtx, stopStore := context.WithCancel(lasting)
@@ -77,6 +77,9 @@ func (s *Server) workers(addr net.Addr, out io.Writer) []func(context.Context) e
 		s.prune, s.tellUnheard, s.reloadKeys, s.tokens.Run, s.reconciler.Run, s.hooks.Run, s.push.Run, s.watcher.Run, s.escalator.Run, s.sealer.Run, s.pages.run, s.noteDeliveries,
 		func(ctx context.Context) error { return giveBack(ctx, s.hub.Count, debug.FreeOSMemory) },
 		func(ctx context.Context) error { return s.printBanner(ctx, addr, out) },
+	}
+	if s.certificate != nil {
+		all = append(all, s.certificate.run)
 	}
 	if s.skyOrders != nil {
 		all = append(all, s.skyOrders.Run)

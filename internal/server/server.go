@@ -64,6 +64,8 @@ type Server struct {
 	pages      *pages
 	escalator  *escalation.Escalator
 	sealer     *ledger.Sealer
+
+	certificate *certificate // nil: plain HTTP
 }
 
 // faults are where a simulation steps in between the parts; what is nil is left
@@ -100,7 +102,7 @@ func build(ctx context.Context, o Options, faulty faults) (*Server, error) {
 	if err != nil {
 		return nil, config.Fault{Err: err}
 	}
-	if s.announce, err = newAnnouncer(cfg); err != nil {
+	if err := s.fromSettings(); err != nil {
 		return nil, config.Fault{Err: err}
 	}
 	broker, err := bus.Parse(string(cfg.Bus.URL))
@@ -146,6 +148,16 @@ func build(ctx context.Context, o Options, faulty faults) (*Server, error) {
 	committed.add(func([]doorbell.Alert) { s.hooks.Wake() })
 	committed.add(s.push.Offer)
 	return s, nil
+}
+
+// fromSettings makes what needs nothing but the settings and the files that they
+// name.
+func (s *Server) fromSettings() (err error) {
+	if s.announce, err = newAnnouncer(s.cfg); err != nil {
+		return err
+	}
+	s.certificate, err = newCertificate(s.cfg.Server.TLS, s.log)
+	return err
 }
 
 // newParts makes what stands on the store.

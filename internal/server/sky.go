@@ -41,7 +41,7 @@ func (s *Server) consoles() (serve http.Handler, done func()) {
 		return s.edge, func() {}
 	}
 	up := sky.New(sky.Options{
-		Target: target, Own: s.edge.Serves, Next: s.edge, Trusted: s.edge.FromProxy, Log: s.log, OwnCookie: handlers.Cookie,
+		Target: target, Own: s.edge.Serves, Next: s.edge, Trusted: s.edge.FromProxy, Log: s.log, OwnCookies: handlers.Cookies(),
 		Closed: func(ctx context.Context, order doorbell.OrderID, t doorbell.Type) error {
 			return s.service.CloseElsewhere(ctx, auth.SkyShop, order, t, "sky.upstream")
 		},

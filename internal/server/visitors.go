@@ -124,7 +124,7 @@ func (c *countedConn) Close() error {
 func markCrowded(next func(context.Context, net.Conn) context.Context) func(context.Context, net.Conn) context.Context {
 	return func(ctx context.Context, c net.Conn) context.Context {
 		ctx = next(ctx, c)
-		if counted, ok := c.(*countedConn); ok && counted.tooMany {
+		if counted, ok := tcp(c).(*countedConn); ok && counted.tooMany {
 			who := &transport.CrowdedError{Bound: transport.PerAddress, Limit: counted.visitors.limit, Who: counted.from.String()}
 			ctx = handlers.Crowded(ctx, who)
 		}

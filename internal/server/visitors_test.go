@@ -27,7 +27,7 @@ func startFront(t *testing.T, limit int, handler http.Handler) (*visitors, strin
 	}
 	v := newVisitors(limit, nil)
 	v.counts = func(netip.Addr) bool { return true }
-	f := newFront(ln, handler, v, slog.New(slog.DiscardHandler))
+	f := newFront(ln, handler, v, slog.New(slog.DiscardHandler), nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- f.serve(ctx) }()

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,8 +49,8 @@ type Options struct {
 	// Paid is told that the backend has answered a payment of its own with success.
 	Paid func()
 	Log  *slog.Logger
-	// OwnCookie is not passed on.
-	OwnCookie string
+	// OwnCookies are not passed on.
+	OwnCookies []string
 }
 
 // Upstream passes on to a backend what is not doorbell's own.
@@ -131,7 +132,7 @@ func (u *Upstream) rewrite(p *httputil.ProxyRequest) {
 	cookies := p.In.Cookies()
 	p.Out.Header.Del("Cookie")
 	for _, c := range cookies {
-		if c.Name != u.OwnCookie { // a session of ours is none of theirs
+		if !slices.Contains(u.OwnCookies, c.Name) { // a session of ours is none of theirs
 			p.Out.AddCookie(c)
 		}
 	}

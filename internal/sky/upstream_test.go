@@ -30,7 +30,7 @@ func behind(t *testing.T, backend http.HandlerFunc) (base string, closed *[]stri
 	up := New(Options{
 		Target: target, Own: func(path string) bool { return path == "/ours" },
 		Next:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ours") }),
-		Trusted: func(*http.Request) bool { return false }, Log: slog.New(slog.DiscardHandler), OwnCookie: "doorbell_session",
+		Trusted: func(*http.Request) bool { return false }, Log: slog.New(slog.DiscardHandler), OwnCookies: []string{"doorbell_session"},
 		Paid: func() { *closed = append(*closed, "paid") },
 		Closed: func(_ context.Context, order doorbell.OrderID, typ doorbell.Type) error {
 			*closed = append(*closed, fmt.Sprintf("%d:%d", order, typ))

@@ -60,7 +60,7 @@ func Start(t testing.TB, edits ...func(*config.Config)) *Server {
 		t.Fatal(err, made.Close())
 	}
 	s.Parts = made.Parts()
-	s.URL = address(l.Consoles, s.Config.Server.BasePath)
+	s.URL = server.Scheme(s.Config) + strings.TrimPrefix(address(l.Consoles, s.Config.Server.BasePath), "http")
 	s.CallbacksURL, s.FiguresURL = address(l.Callbacks, s.Config.Server.BasePath), address(l.Metrics, s.Config.Server.BasePath)
 	ended := make(chan error, 1)
 	go func() { ended <- made.Run(ctx, l, io.Discard) }()
