@@ -26,13 +26,17 @@ const (
 	urgentAfter = 5 * time.Minute
 )
 
-// The types of their messages; 3 (to be delivered) and 5 (the day's figures) are not
-// made.
+// The types of their messages.
 const (
 	messageNew     = 1
 	messageUrgent  = 2
+	messageDeliver = 3 // accepted, and not on its way yet
 	messageHurried = 4
+	messageToday   = 5 // the day's figures
 )
+
+// firstOfToday is what the id of a day's figures begins at: no alert's seq comes near.
+const firstOfToday = doorbell.Seq(1) << 52
 
 // message is one of theirs.
 type message struct {
@@ -101,12 +105,22 @@ func (h *api) messagePage(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	q := doorbell.MessageQuery{Shop: auth.SkyShop, Reader: inboxReader, Offset: (number - 1) * size, Limit: size}
+	records := []message{}
 	switch c.Query("status") {
-	case "":
-		q.All = true
 	case "1":
-	case "2":
-		q.Read = true
+	case "", "2":
+		q.Read = c.Query("status") == "2"
+		q.All = !q.Read
+		today, err := h.today(c.Request.Context())
+		if err != nil {
+			return nil, err
+		}
+		if number == 1 {
+			records = append(records, today)
+			q.Limit--
+		} else {
+			q.Offset--
+		}
 	default:
 		return nil, doorbell.InvalidField("status", "must be 1 (unread) or 2 (read)", "必须是 1（未读）或 2（已读）")
 	}
@@ -114,12 +128,79 @@ func (h *api) messagePage(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if q.All || q.Read {
+		total++
+	}
 	customers := h.waiting(c.Request.Context(), list)
-	records := make([]message, 0, len(list))
 	for _, m := range list {
-		records = append(records, h.message(m, customers[m.OrderID]))
+		r := h.message(m, customers[m.OrderID])
+		if h.toDeliver(c.Request.Context(), m) {
+			r.Type, r.Content = messageDeliver, fmt.Sprintf("订单已接单： %s 请及时派送。", numberOf(m))
+		}
+		records = append(records, r)
 	}
 	return gin.H{"total": total, "records": records}, nil
+}
+
+// today is the message of the day's figures so far: it stands before all others, and
+// counts as read, because it is never the same for long.
+func (h *api) today(ctx context.Context) (message, error) {
+	d, err := h.Ledgers.Day(ctx, auth.SkyShop, "")
+	if err != nil {
+		return message{}, err
+	}
+	var turnover, cancelled int64
+	for _, e := range d.Entries {
+		switch {
+		case !e.Paid:
+		case e.End() == doorbell.WasCancelled:
+			cancelled += e.Amount
+		default:
+			turnover += e.Amount
+		}
+	}
+	sum := d.Sum()
+	rate := 0.0
+	if sum.Paid > 0 {
+		rate = float64(sum.Accepted) / float64(sum.Paid)
+	}
+	return message{
+		ID: firstOfToday + doorbell.Seq(d.Begins.Unix()/86400), Type: messageToday, Content: "今日数据", Status: 2, CreateTime: time.Now().In(h.zone()).Format(time.DateTime),
+		Details: evaluable(map[string]string{
+			"turnover": yuan(turnover), "validOrderCount": strconv.Itoa(sum.Accepted), "orderCompletionRate": strconv.FormatFloat(rate, 'f', 2, 64),
+			"newUsers":        "—", // their customers are not known here
+			"cancelledOrders": strconv.Itoa(sum.Cancelled), "cancelledAmount": yuan(cancelled),
+		}),
+	}, nil
+}
+
+// yuan writes fen as yuan.
+func yuan(fen int64) string { return fmt.Sprintf("%d.%02d", fen/100, fen%100) }
+
+// toDeliver reports whether a message's order was accepted and is not on its way yet.
+// What can't be read stays a new order: the message counts.
+func (h *api) toDeliver(ctx context.Context, m doorbell.Message) bool {
+	if m.Type != doorbell.NewOrder || m.Source != doorbell.FromOrder || m.Open {
+		return false
+	}
+	o, err := h.Orders.Order(ctx, m.OrderID)
+	return err == nil && o.Shop == m.Shop && o.Status == doorbell.Accepted
+}
+
+// numberOf is an order's number as people know it.
+func numberOf(m doorbell.Message) string {
+	if m.Number == "" {
+		return strconv.FormatInt(int64(m.OrderID), 10)
+	}
+	return m.Number
+}
+
+// zone is that of their backend.
+func (h *api) zone() *time.Location {
+	if h.Sky.Zone == nil {
+		return time.UTC
+	}
+	return h.Sky.Zone
 }
 
 // waiting are the customers of the reminders among messages. Where they are not
@@ -144,18 +225,11 @@ func (h *api) waiting(ctx context.Context, list []doorbell.Message) map[doorbell
 // message is an alert in their shape. Their page parts content at its spaces: three
 // parts for an order, whose second is a link, one for a reminder.
 func (h *api) message(m doorbell.Message, of doorbell.Customer) message {
-	zone := h.Sky.Zone
-	if zone == nil {
-		zone = time.UTC
-	}
-	out := message{ID: m.Seq, Status: 1, Details: "{}", CreateTime: m.Time.In(zone).Format(time.DateTime)}
+	out := message{ID: m.Seq, Status: 1, Details: "{}", CreateTime: m.Time.In(h.zone()).Format(time.DateTime)}
 	if m.Read {
 		out.Status = 2
 	}
-	number := m.Number
-	if number == "" {
-		number = strconv.FormatInt(int64(m.OrderID), 10)
-	}
+	number := numberOf(m)
 	waits := time.Since(m.Time)
 	switch {
 	case m.Type == doorbell.Reminder:

@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -327,6 +328,13 @@ func TestClosedElsewhere(t *testing.T) {
 	}
 }
 
+// aDay is a ledger of these entries.
+type aDay []doorbell.LedgerEntry
+
+func (d aDay) Day(context.Context, doorbell.ShopID, string) (doorbell.LedgerDay, error) {
+	return doorbell.LedgerDay{Shop: 1, Entries: d}, nil
+}
+
 // TestSkyMessages: the 通知中心 of their page's source, in its shapes.
 func TestSkyMessages(t *testing.T) {
 	whole := newServer(t)
@@ -337,7 +345,12 @@ func TestSkyMessages(t *testing.T) {
 				return map[doorbell.OrderID]doorbell.Customer{7: {Consignee: "张三</script>", Phone: "138", Address: "北京"}}, nil
 			},
 		}},
-		API: handlers.API{Orders: whole.Service, Alerts: whole.Service, Days: whole.Service, Consoles: whole.Hub},
+		API: handlers.API{Orders: whole.Service, Alerts: whole.Service, Days: whole.Service, Consoles: whole.Hub, Ledgers: aDay{
+			{Paid: true, Amount: 2850, Seq: 1, Reached: []doorbell.Reached{{Progress: doorbell.WasAccepted}}},
+			{Paid: true, Amount: 1205, Seq: 2},
+			{Paid: true, Amount: 90, Seq: 3, Reached: []doorbell.Reached{{Progress: doorbell.WasCancelled}}},
+			{Seq: 4, Source: doorbell.External},
+		}},
 	})
 	employee := []string{"token", employeeToken(t, time.Hour)}
 	for _, refused := range []reply{
@@ -414,11 +427,32 @@ func TestSkyMessages(t *testing.T) {
 	}
 	s.do("PUT", "admin/messages/batch", `[2,"3",3,9999]`, employee...).want(t, "many read", 200, "")
 	unread("10")
-	if total, read := page("status=2"); total != 3 || len(read) != 3 || read[0]["status"] != 2.0 {
+	if total, read := page("status=2"); total != 4 || len(read) != 4 || read[1]["status"] != 2.0 {
 		t.Errorf("%d were read: %v", total, read)
 	}
-	if total, _ := page(""); total != 13 {
-		t.Errorf("%d messages in all", total)
+	// The day's figures stand before all others, and move none to another page twice.
+	total, records = page("pageNum=1&pageSize=10")
+	_, rest := page("pageNum=2&pageSize=10")
+	if total != 14 || len(records) != 10 || len(rest) != 4 || records[9]["id"].(float64) != rest[0]["id"].(float64)+1 {
+		t.Errorf("%d messages in all, %v and %v", total, records, rest)
+	}
+	today := records[0]
+	if want := `{"cancelledAmount":"0.90","cancelledOrders":"1","newUsers":"—","orderCompletionRate":"0.33","turnover":"40.55","validOrderCount":"1"}`; today["type"] != 5.0 ||
+		today["status"] != 2.0 || strings.Contains(today["content"].(string), " ") || today["details"] != want {
+		t.Errorf("the day's figures are %v, want %s", today, want)
+	}
+	s.do("PUT", fmt.Sprintf("admin/messages/%.0f", today["id"]), "", employee...).want(t, "the figures are ticked off", 200, "")
+	unread("10")
+	whole.order("D-1", 100)
+	whole.pay("D-1", 100).want(t, "pay", 204, "")
+	if _, list := page("pageSize=2&status=1"); list[0]["type"] != 1.0 {
+		t.Errorf("a paid order is %v, want a new one", list[0])
+	}
+	if _, err := whole.Service.AcceptOrder(t.Context(), 1, "cook"); err != nil {
+		t.Fatal(err)
+	}
+	if _, list := page("pageSize=2&status=1"); list[0]["type"] != 3.0 || len(strings.Split(list[0]["content"].(string), " ")) != 3 || list[0]["details"] != "{}" {
+		t.Errorf("an accepted order is %v, want one to be delivered", list[0])
 	}
 	for _, bad := range []reply{
 		s.do("GET", "admin/messages/page?status=3", "", employee...), s.do("GET", "admin/messages/page?pageNum=x", "", employee...),

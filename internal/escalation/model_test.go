@@ -45,7 +45,7 @@ type world struct {
 	closed map[key]time.Time
 	rows   map[key]map[doorbell.Step]*told
 	outbox []*told
-	broken bool // the database answers nothing, or does and the answer is lost
+	broken bool // the database answers nothing
 	nodes  []*climber
 	calm   time.Time // since when the same nodes have run, and the database has answered
 	crash  bool      // a sender was killed between sending and noting it
@@ -85,7 +85,9 @@ func (w *world) Told(_ context.Context, shop doorbell.ShopID, seq doorbell.Seq) 
 
 // escalate is Service.Escalate with Store.Claim, by their contracts.
 func (w *world) escalate(_ context.Context, a doorbell.Alert, step doorbell.Step, _ time.Duration) (claimed, rings bool, err error) {
-	if w.broken && w.r.IntN(2) == 0 {
+	fails := w.r.IntN(60) // the database fails between the look and the claim
+	if w.broken || fails == 0 {
+		w.calm = w.now
 		return false, false, errDown
 	}
 	k := key{a.Shop, a.Seq}
@@ -102,8 +104,9 @@ func (w *world) escalate(_ context.Context, a doorbell.Alert, step doorbell.Step
 	t := &told{key: k, Step: step, queued: w.now}
 	w.rows[k][step] = t
 	w.outbox = append(w.outbox, t)
-	if w.broken {
-		return false, false, errDown // committed, and the answer was lost
+	if fails == 1 { // committed, and the answer was lost
+		w.calm = w.now
+		return false, false, errDown
 	}
 	return true, true, nil
 }

@@ -75,6 +75,12 @@ func TestUpstreamPassesOn(t *testing.T) {
 			}
 			return
 		}
+		if strings.HasPrefix(r.URL.Path, "/admin/dish/") {
+			body, _ := io.ReadAll(r.Body)
+			w.WriteHeader(http.StatusAccepted)
+			_, _ = fmt.Fprintf(w, "%s %s %s %s %s", r.Method, r.RequestURI, r.Header.Get("Content-Type"), r.Header.Get("token"), body)
+			return
+		}
 		n, _ := io.Copy(io.Discard, r.Body)
 		_, _ = fmt.Fprintf(w, "%s %s %d for %q cookie %q", r.Host, r.RequestURI, n, r.Header.Get("X-Forwarded-For"), r.Header.Get("Cookie"))
 	})
@@ -85,6 +91,13 @@ func TestUpstreamPassesOn(t *testing.T) {
 	want := host + ` /admin/order/page?a=%20b 3145728 for "127.0.0.1" cookie "token=x"`
 	if _, got := call1(t, "POST", base+"/admin/order/page?a=%20b", strings.Repeat("x", 3<<20), "Cookie", "token=x; doorbell_session=secret", "X-Forwarded-For", "6.6.6.6"); got != want {
 		t.Errorf("theirs: %q, want %q", got, want)
+	}
+	// Their page saves by PUT, and copies of their backend by PATCH and DELETE.
+	for _, method := range []string{"PUT", "PATCH", "DELETE", "OPTIONS"} {
+		status, got := call1(t, method, base+"/admin/dish/7?x=1", `{"id":7,"name":"鱼香肉丝"}`, "Content-Type", "application/json", "token", "theirs")
+		if want := method + ` /admin/dish/7?x=1 application/json theirs {"id":7,"name":"鱼香肉丝"}`; status != http.StatusAccepted || got != want {
+			t.Errorf("%s: %d %q, want 202 %q", method, status, got, want)
+		}
 	}
 	c, res, err := websocket.DefaultDialer.Dial(strings.Replace(base, "http", "ws", 1)+"/ws-of-theirs", nil)
 	if err != nil {

@@ -66,6 +66,14 @@ func testEscalations(t *testing.T, db database) {
 	if err := s.reads.one(t.Context(), `select state from escalations where message = 'm1'`).Scan(&state); err != nil || state != doorbell.Delivered {
 		t.Errorf("the step's state is %v, %v; want delivered", state, err)
 	}
+	late := due[0]
+	late.State, late.LastError = doorbell.GivenUp, "no answer"
+	if err := s.SaveAttempt(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.reads.one(t.Context(), `select state from escalations where message = 'm1'`).Scan(&state); err != nil || state != doorbell.Delivered {
+		t.Errorf("after a second outcome the step's state is %v, %v; want the first", state, err)
+	}
 	since := func(want ...doorbell.Seq) {
 		t.Helper()
 		rings, err := s.RingingSince(t.Context(), at.Add(-time.Hour), 10)
