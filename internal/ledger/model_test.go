@@ -349,6 +349,38 @@ func TestLedgerModel(t *testing.T) {
 	}
 }
 
+// TestGrace: a day is sealed an hour after its end, and has what a console that was
+// cut off tells until then.
+func TestGrace(t *testing.T) {
+	play(t, 5, func(h *history) {
+		const shop = doorbell.ShopID(1)
+		f := &fact{shop: shop, order: 77, number: "late", external: true}
+		_, _, err := h.service.RaiseAlert(h.t.Context(), doorbell.Raise{Type: doorbell.NewOrder, Shop: shop, Number: f.number, OrderID: f.order}, doorbell.Key{Subject: "till"})
+		h.must(err)
+		h.note(f)
+		_, err = h.service.AcceptAlert(h.t.Context(), shop, f.seq, "console:cook")
+		h.must(err)
+		d := doorbell.LedgerDay{Shop: shop, Begins: f.at}.Bound("", h.zones.Of(shop))
+		look := func(after time.Duration, want bool) doorbell.LedgerDay {
+			h.t.Helper()
+			time.Sleep(time.Until(d.Ends.Add(after)))
+			h.must(h.sealer().look(h.t.Context()))
+			day, sealed, err := h.store.SealedDay(h.t.Context(), shop, d.Day)
+			h.must(err)
+			if sealed != want {
+				h.t.Errorf("%v after its end the day is sealed: %v", after, sealed)
+			}
+			return day
+		}
+		look(40*time.Minute, false)
+		h.must(h.service.Receive(h.t.Context(), doorbell.Receipt{Shop: shop, Seq: f.seq, Console: "c1", Stage: doorbell.Sounded, By: "tab"}))
+		look(59*time.Minute, false)
+		if day := look(61*time.Minute, true); len(day.Entries) != 1 || len(day.Entries[0].Why) > 0 {
+			h.t.Errorf("the day, with what was told late, has %d entries that lack %v", len(day.Entries), day.Exceptions())
+		}
+	})
+}
+
 func (h *history) compare(shop doorbell.ShopID, day string) {
 	d, sealed, err := h.store.SealedDay(h.t.Context(), shop, day)
 	h.must(err)

@@ -111,11 +111,16 @@ func testLedger(t *testing.T, db database) {
 	if err := change(`update orders set status = 3`); err != nil {
 		t.Fatal(err)
 	}
-	keep := Retention{Alerts: time.Hour, Orders: time.Hour, Inbox: time.Hour}
+	keep := Retention{Alerts: time.Hour, Orders: 1000 * time.Hour, Inbox: time.Hour}
 	if err := s.Prune(t.Context(), keep, at.Add(2*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	finds("the log is pruned", "", "")
+	keep.Orders = time.Hour
+	if err := s.Prune(t.Context(), keep, at.Add(2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	finds("the orders are pruned", "", "")
 	keep.Ledger = time.Hour
 	if err := s.Prune(t.Context(), keep, at.Add(4*time.Hour)); err != nil {
 		t.Fatal(err)
