@@ -16,8 +16,8 @@ import (
 	"doorbell/transport/transporttest"
 )
 
-// knock makes a handshake with these headers, in pairs, and returns its status.
-func (s *testServer) knock(headers ...string) int {
+// handshakeStatus makes a handshake with these headers, in pairs, and returns its status.
+func (s *testServer) handshakeStatus(headers ...string) int {
 	s.t.Helper()
 	h := http.Header{}
 	for i := 0; i+1 < len(headers); i += 2 {
@@ -69,7 +69,7 @@ func TestStrangersNames(t *testing.T) {
 				headers = append(headers, name, value)
 			}
 		}
-		if got := s.knock(headers...); got != c.status {
+		if got := s.handshakeStatus(headers...); got != c.status {
 			t.Errorf("%s: %d, want %d", c.name, got, c.status)
 		}
 	}
@@ -138,7 +138,7 @@ func TestHandshakesAfterTheSessionsHaveEnded(t *testing.T) {
 	if code := endOf(s.dialSocket(http.Header{"Origin": {own}})); code != websocket.CloseServiceRestart {
 		t.Errorf("a browser saw %d, want 1012", code)
 	}
-	if got := s.knock("Authorization", "Bearer "+s.token(doorbell.RoleConsole, "till", 1)); got != http.StatusServiceUnavailable {
+	if got := s.handshakeStatus("Authorization", "Bearer "+s.token(doorbell.RoleConsole, "till", 1)); got != http.StatusServiceUnavailable {
 		t.Errorf("a program saw %d, want 503", got)
 	}
 }

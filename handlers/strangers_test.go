@@ -35,7 +35,7 @@ type stranger struct {
 // another shop; what belongs to another shop looks like what does not exist.
 func TestOtherShops(t *testing.T) {
 	s := newServer(t)
-	p := intrude(t, s)
+	p := newStranger(t, s)
 	probes := transporttest.Size(t, "DOORBELL_TEST_PROBES", 5000)
 	statuses := map[int]int{}
 	for i := range probes {
@@ -66,8 +66,8 @@ func TestOtherShops(t *testing.T) {
 	t.Logf("%d probes: %v", probes, slices.Sorted(maps.Keys(statuses)))
 }
 
-// intrude fills shop 2 and gives the stranger the credentials of shop 1.
-func intrude(t *testing.T, s *testServer) *stranger {
+// newStranger fills shop 2 and gives the stranger the credentials of shop 1.
+func newStranger(t *testing.T, s *testServer) *stranger {
 	t.Helper()
 	backend := s.token(doorbell.RoleService, "backend", 1, 2)
 	order := s.as(backend, "POST", "api/v1/orders", `{"number":"`+secret+`","shopId":2,"userId":8,"amount":100}`).want(t, "order", 201, "").field("id")
@@ -262,7 +262,7 @@ func plainly(path, body string, values map[string]string) string {
 // streams.
 func TestOtherShopsLive(t *testing.T) {
 	s := newServer(t)
-	p := intrude(t, s)
+	p := newStranger(t, s)
 	for _, tr := range transporttest.Transports() {
 		stream, err := tr.Dial(s.url, transporttest.Dial{Token: p.tokens[0], Query: "heartbeat=1&after=" + p.epoch + ".1:0,2:0"})
 		if err != nil {

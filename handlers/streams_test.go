@@ -194,7 +194,7 @@ func TestSkyOpen(t *testing.T) {
 	ended := cookieOf(t, login)
 	s.do("POST", "logout", "{}", "Cookie", ended).want(t, "logout", 204, "")
 	for name, cookie := range map[string]string{"ended": ended, "unknown": handlers.Cookie + "=x"} {
-		if got := s.knock("Cookie", cookie); got != 101 {
+		if got := s.handshakeStatus("Cookie", cookie); got != 101 {
 			t.Errorf("with the cookie of a session that is %s: %d, want 101 as without", name, got)
 		}
 	}

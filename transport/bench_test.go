@@ -87,7 +87,7 @@ func BenchmarkReceive(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				a.Seq++
-				h.Receive(doorbell.Nudge{Link: a.Link, Shop: a.Shop, Seq: a.Seq, Type: a.Type, Data: data})
+				h.Receive(doorbell.PeerAlert{Link: a.Link, Shop: a.Shop, Seq: a.Seq, Type: a.Type, Data: data})
 				if c.shop == 1 {
 					leave()
 				}

@@ -34,11 +34,11 @@ type frame struct {
 
 // newSharedFrame returns a frame for all readers of a feed, of the alert's epoch.
 func newSharedFrame(a doorbell.Alert) *frame {
-	return sharedFrame(doorbell.Nudge{Link: a.Link, Shop: a.Shop, Seq: a.Seq, Type: a.Type, Data: a.Encode()})
+	return sharedFrame(doorbell.PeerAlert{Link: a.Link, Shop: a.Shop, Seq: a.Seq, Type: a.Type, Data: a.Encode()})
 }
 
 // sharedFrame returns a newSharedFrame of an alert that was encoded elsewhere.
-func sharedFrame(n doorbell.Nudge) *frame {
+func sharedFrame(n doorbell.PeerAlert) *frame {
 	fr := &frame{seq: n.Seq, typ: n.Type, data: n.Data, link: n.Link}
 	if n.Epoch != "" {
 		c := doorbell.Cursor{Epoch: n.Epoch, Seqs: map[doorbell.ShopID]doorbell.Seq{n.Shop: n.Seq}}
@@ -125,7 +125,7 @@ func (f *feed) deliver(fr *frame) (fits bool) {
 
 // hint stands for an alert that was too long for the bus. It returns false as
 // deliver does.
-func (f *feed) hint(n doorbell.Nudge) (fits bool) {
+func (f *feed) hint(n doorbell.PeerAlert) (fits bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.next == 0 {

@@ -65,7 +65,7 @@ type Hub struct {
 	live      func(context.Context, []string) (map[string]time.Time, error)
 	logText   bool
 	room      *room
-	tabs      *tabBook
+	tabs      *tabRegistry
 	bus       Bus // nil: none
 
 	mu       sync.Mutex // guards all below
@@ -92,7 +92,7 @@ type Hub struct {
 // New returns a hub; Run starts its work.
 func New(o Options) *Hub {
 	return &Hub{
-		log: o.Log, logger: o.Logger, version: o.Version, heartbeat: o.Heartbeat, live: o.Live, logText: o.LogText, room: newRoom(o.Limits), tabs: newTabBook(o.Pages), bus: o.Bus,
+		log: o.Log, logger: o.Logger, version: o.Version, heartbeat: o.Heartbeat, live: o.Live, logText: o.LogText, room: newRoom(o.Limits), tabs: newTabRegistry(o.Pages), bus: o.Bus,
 		feeds: map[doorbell.ShopID]*feed{}, sessions: map[*Session]struct{}{}, consoles: map[string]*Console{}, attended: map[doorbell.ShopID]time.Time{},
 		delivered: deliveries{shops: map[doorbell.ShopID][]doorbell.Delivery{}},
 		empty:     make(chan struct{}), pages: newPages(), turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), repairs: repairQueue{wake: make(chan struct{}, 1)}, auditNow: make(chan struct{}, 1),
@@ -118,7 +118,7 @@ func (h *Hub) Deliver(alerts []doorbell.Alert) {
 }
 
 // Receive takes an alert that another node has committed. It never blocks.
-func (h *Hub) Receive(n doorbell.Nudge) {
+func (h *Hub) Receive(n doorbell.PeerAlert) {
 	h.mu.Lock()
 	f := h.feeds[n.Shop]
 	h.mu.Unlock()

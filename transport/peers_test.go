@@ -65,8 +65,8 @@ func onBus(t *testing.T, test func(t *testing.T, h *Hub, l *fakeLog, b *fakeBus)
 	})
 }
 
-func nudge(a doorbell.Alert) doorbell.Nudge {
-	return doorbell.Nudge{Link: a.Link, Shop: a.Shop, Seq: a.Seq, Type: a.Type, Data: a.Encode()}
+func peerAlert(a doorbell.Alert) doorbell.PeerAlert {
+	return doorbell.PeerAlert{Link: a.Link, Shop: a.Shop, Seq: a.Seq, Type: a.Type, Data: a.Encode()}
 }
 
 // TestAnotherNodesAlerts: alerts from the bus are delivered at once, in any order,
@@ -80,18 +80,18 @@ func TestAnotherNodesAlerts(t *testing.T) {
 	}{
 		{"in order", func(h *Hub, alerts []doorbell.Alert) {
 			for _, a := range alerts {
-				h.Receive(nudge(a))
+				h.Receive(peerAlert(a))
 			}
 		}, 0},
 		{"backwards and twice", func(h *Hub, alerts []doorbell.Alert) {
 			for _, a := range slices.Backward(alerts) {
-				h.Receive(nudge(a))
-				h.Receive(nudge(a))
+				h.Receive(peerAlert(a))
+				h.Receive(peerAlert(a))
 			}
 		}, 0},
 		{"too long for the bus", func(h *Hub, alerts []doorbell.Alert) {
 			for _, a := range alerts {
-				n := nudge(a)
+				n := peerAlert(a)
 				n.Data = nil
 				h.Receive(n)
 			}

@@ -152,8 +152,8 @@ type shopTabs struct {
 	departed []departedTab
 }
 
-// tabBook holds the pages of this node.
-type tabBook struct {
+// tabRegistry holds the pages of this node.
+type tabRegistry struct {
 	o      PageOptions
 	loaded chan struct{} // closed when the stored pages are loaded
 
@@ -162,15 +162,15 @@ type tabBook struct {
 	changed bool
 }
 
-func newTabBook(o PageOptions) *tabBook {
-	b := &tabBook{o: o, loaded: make(chan struct{}), shops: map[doorbell.ShopID]*shopTabs{}}
+func newTabRegistry(o PageOptions) *tabRegistry {
+	b := &tabRegistry{o: o, loaded: make(chan struct{}), shops: map[doorbell.ShopID]*shopTabs{}}
 	if o.Load == nil {
 		close(b.loaded)
 	}
 	return b
 }
 
-func (b *tabBook) of(shop doorbell.ShopID) *shopTabs {
+func (b *tabRegistry) of(shop doorbell.ShopID) *shopTabs {
 	p := b.shops[shop]
 	if p == nil {
 		p = &shopTabs{here: map[*Session]struct{}{}}
@@ -191,7 +191,7 @@ type origin struct {
 
 // origin returns where a page of a browser continues, and takes the ended page
 // that it continues.
-func (b *tabBook) origin(shop doorbell.ShopID, browser string, now time.Time) origin {
+func (b *tabRegistry) origin(shop doorbell.ShopID, browser string, now time.Time) origin {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := b.shops[shop]
@@ -223,7 +223,7 @@ func (b *tabBook) origin(shop doorbell.ShopID, browser string, now time.Time) or
 	return p.fromShown(browser, now)
 }
 
-// takeOut removes an ended page that has a successor. Needs tabBook.mu.
+// takeOut removes an ended page that has a successor. Needs tabRegistry.mu.
 func (p *shopTabs) takeOut(i int) *departedTab {
 	d := p.departed[i]
 	p.departed = slices.Delete(p.departed, i, i+1)
@@ -231,7 +231,7 @@ func (p *shopTabs) takeOut(i int) *departedTab {
 }
 
 // fromShown returns the origin of a page that may come back from another document.
-// Needs tabBook.mu.
+// Needs tabRegistry.mu.
 func (p *shopTabs) fromShown(browser string, now time.Time) origin {
 	at, found, others, same := origin{since: now}, false, false, -1
 	take := func(epoch string, shown doorbell.Seq) {
@@ -320,7 +320,7 @@ func (s *Session) placeTab(ctx context.Context) error {
 }
 
 // enter counts a running page.
-func (b *tabBook) enter(s *Session) {
+func (b *tabRegistry) enter(s *Session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.of(s.Shops[0]).here[s] = struct{}{}
@@ -328,7 +328,7 @@ func (b *tabBook) enter(s *Session) {
 }
 
 // leave counts a page that ended. clean says that it closed by itself.
-func (b *tabBook) leave(s *Session, clean bool) {
+func (b *tabRegistry) leave(s *Session, clean bool) {
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()

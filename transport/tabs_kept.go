@@ -12,7 +12,7 @@ import (
 
 // run stores which pages are connected, and reports those that did not come back,
 // until ctx ends.
-func (b *tabBook) run(ctx context.Context, h *Hub) {
+func (b *tabRegistry) run(ctx context.Context, h *Hub) {
 	b.load(ctx, h)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -33,7 +33,7 @@ type savedTabs struct {
 	Departed []departedTab   `json:"departed"`
 }
 
-func (b *tabBook) load(ctx context.Context, h *Hub) {
+func (b *tabRegistry) load(ctx context.Context, h *Hub) {
 	if b.o.Load == nil {
 		return
 	}
@@ -67,7 +67,7 @@ func (b *tabBook) load(ctx context.Context, h *Hub) {
 
 // save stores the pages for the next process: the connected ones end with this
 // one.
-func (b *tabBook) save(ctx context.Context, h *Hub) {
+func (b *tabRegistry) save(ctx context.Context, h *Hub) {
 	now := time.Now()
 	b.mu.Lock()
 	if !b.changed || b.o.Save == nil {
@@ -94,7 +94,7 @@ func (b *tabBook) save(ctx context.Context, h *Hub) {
 }
 
 // tellLost reports the pages that are visible but dead.
-func (b *tabBook) tellLost(ctx context.Context, now time.Time) {
+func (b *tabRegistry) tellLost(ctx context.Context, now time.Time) {
 	type loss struct {
 		shop  doorbell.ShopID
 		pages int

@@ -64,7 +64,7 @@ type Outgoing struct {
 
 // Receiver receives other nodes' alerts. No method may block.
 type Receiver interface {
-	Receive(n doorbell.Nudge)
+	Receive(n doorbell.PeerAlert)
 	// AuditNow is called when messages may have been missed: when the bus is
 	// connected again, and when some did not fit.
 	AuditNow()
@@ -239,7 +239,7 @@ func (b *Bus) receive(data []byte, to Receiver) {
 	switch m.kind {
 	case alertKind:
 		b.figures.received.Add(1)
-		to.Receive(m.nudge)
+		to.Receive(m.alert)
 	case questionKind:
 		if answer := to.Answer(m.body); answer != nil && len(answer) <= maxBody {
 			b.enqueue(queued{message: b.sealer.sealBody(b.sealer.inbox(m.node), answerKind, m.id, answer)})

@@ -23,11 +23,11 @@ var testKey = []byte("0123456789abcdef")
 type node struct {
 	*Bus
 	mu     sync.Mutex
-	heard  []doorbell.Nudge
+	heard  []doorbell.PeerAlert
 	audits int
 }
 
-func (n *node) Receive(m doorbell.Nudge) {
+func (n *node) Receive(m doorbell.PeerAlert) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	m.Data = append([]byte(nil), m.Data...)
@@ -154,7 +154,7 @@ func TestBrokers(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			for name, test := range map[string]func(*testing.T, *broker, Broker){
 				"who follows a shop hears of it": testFollow, "order and bytes are kept": testOrder, "another installation hears nothing": testForeign,
-				"a broker that is killed": testKill, "a broker that is frozen": testFreeze, "a broker that comes later": testLate, "a long alert is a nudge": testLong,
+				"a broker that is killed": testKill, "a broker that is frozen": testFreeze, "a broker that comes later": testLate, "a long alert comes without its data": testLong,
 				"a question reaches every node once": testAsk,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, b, b.open(t)) })

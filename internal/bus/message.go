@@ -48,8 +48,8 @@ const (
 type message struct {
 	kind  kind
 	node  string
-	nudge doorbell.Nudge // of an alert
-	id    string         // of a question
+	alert doorbell.PeerAlert // where kind is alertKind
+	id    string             // of a question
 	body  []byte
 }
 
@@ -127,7 +127,7 @@ func (s sealer) open(b []byte) (m message, err error) {
 	m.kind, m.node = kind(body[0]), string(r.bytes(maxText))
 	switch m.kind {
 	case alertKind:
-		m.nudge = r.alert()
+		m.alert = r.alert()
 	case questionKind, answerKind, hereKind:
 		m.id, m.body = string(r.bytes(maxText)), r.bytes(maxBody)
 	default:
@@ -139,7 +139,7 @@ func (s sealer) open(b []byte) (m message, err error) {
 	return m, nil
 }
 
-func (r *reader) alert() (n doorbell.Nudge) {
+func (r *reader) alert() (n doorbell.PeerAlert) {
 	n.Epoch = string(r.bytes(maxText))
 	n.Shop, n.Seq, n.Type = doorbell.ShopID(r.int()), doorbell.Seq(r.int()), doorbell.Type(r.int())
 	n.Nonce, n.Prev = doorbell.Nonce(r.int()), doorbell.Nonce(r.int())

@@ -13,12 +13,12 @@ func FuzzOpen(f *testing.F) {
 	f.Add(s.seal(alert(1, 7)).Data, 5, byte(0))
 	f.Add(append([]byte{byte(alertKind), 1, 'n', 1, 'e', 2, 2, 2, 2, 2, 0xff, 0xff, 0xff, 0xff, 0x0f}, make([]byte, sealLen)...), 1, byte(9))
 	f.Fuzz(func(t *testing.T, data []byte, at int, with byte) {
-		if m, err := s.open(data); err == nil && len(m.nudge.Data) > maxData {
-			t.Errorf("accepted %d bytes of data", len(m.nudge.Data))
+		if m, err := s.open(data); err == nil && len(m.alert.Data) > maxData {
+			t.Errorf("accepted %d bytes of data", len(m.alert.Data))
 		}
 		// With a valid seal, so that the reader itself is tested.
 		m, err := s.open(append(bytes.Clone(data), s.sum(data)...))
-		if err == nil && m.kind == alertKind && (m.nudge.Shop < 1 || m.nudge.Seq < 1 || len(m.nudge.Data) > maxData) {
+		if err == nil && m.kind == alertKind && (m.alert.Shop < 1 || m.alert.Seq < 1 || len(m.alert.Data) > maxData) {
 			t.Errorf("accepted %+v", m)
 		}
 		genuine := s.seal(alert(1, 7)).Data
@@ -36,7 +36,7 @@ func TestSeal(t *testing.T) {
 	s, other := newSealer(testKey), newSealer(testKey)
 	a := alert(9007199254740991, 1<<52)
 	m, err := other.open(s.seal(a).Data)
-	n := m.nudge
+	n := m.alert
 	if err != nil || m.kind != alertKind || m.node != s.node || n.Shop != a.Shop || n.Seq != a.Seq || n.Type != a.Type || n.Link != a.Link || !bytes.Equal(n.Data, a.Encode()) {
 		t.Errorf("read %+v (%v), want %+v", m, err, a)
 	}

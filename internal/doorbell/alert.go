@@ -72,8 +72,8 @@ type Link struct {
 // fits every other.
 type Nonce int64
 
-// Nudge is an alert that another node has committed, as nodes tell each other.
-type Nudge struct {
+// PeerAlert is an alert that another node has committed, as nodes tell each other.
+type PeerAlert struct {
 	Link
 	Shop ShopID
 	Seq  Seq

@@ -53,11 +53,11 @@ func (q *Queue) Write(line []byte) (int, error) {
 		q.waiting = append(q.waiting, line...)
 	}
 	q.mu.Unlock()
-	q.nudge()
+	q.signal()
 	return len(line), nil
 }
 
-func (q *Queue) nudge() {
+func (q *Queue) signal() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -109,7 +109,7 @@ func (q *Queue) Close() {
 	q.mu.Lock()
 	q.over = true
 	q.mu.Unlock()
-	q.nudge()
+	q.signal()
 	select {
 	case <-q.done:
 	case <-time.After(flushWait):

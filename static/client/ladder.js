@@ -33,7 +33,7 @@ export const TIMES = {
   giveUp: 8000, // nothing said hello: tear down, back off
   silence: 2500, // before a cut that is laid to it; shorter than any proxy's patience seen
   slack: 4000, // beyond a heartbeat before the link counts as dead
-  answer: 3000, // to a nudge
+  answer: 3000, // to a probe
   backoffFirst: 500,
   backoffSoon: 5000, // the cap in the first minute
   backoffLate: 30_000,
@@ -99,8 +99,8 @@ export class Ladder {
     this.stopped = false;
     /** @type {State} */
     this.state = { state: 'connecting', transport: null, why: 'start', since: Date.now(), console: '' };
-    this.onNudge = () => this.nudge();
-    this.onVisible = () => document.visibilityState === 'visible' && this.nudge();
+    this.onProbe = () => this.probe();
+    this.onVisible = () => document.visibilityState === 'visible' && this.probe();
     this.listen(true);
     this.dial('start');
   }
@@ -109,9 +109,9 @@ export class Ladder {
   listen(on) {
     if (typeof document === 'undefined') return;
     const how = on ? 'addEventListener' : 'removeEventListener';
-    window[how]('online', this.onNudge);
-    window[how]('pageshow', this.onNudge);
-    document[how]('resume', this.onNudge);
+    window[how]('online', this.onProbe);
+    window[how]('pageshow', this.onProbe);
+    document[how]('resume', this.onProbe);
     document[how]('visibilitychange', this.onVisible);
   }
 
@@ -391,12 +391,12 @@ export class Ladder {
   }
 
   /** Asks the server for an answer, or dials at once, after something that may have cut the link. */
-  nudge() {
+  probe() {
     if (this.stopped || this.state.state === 'denied') return;
     if (!this.conn) {
       if (this.racing.size === 0) {
         this.attempt = 0;
-        this.dial('nudge');
+        this.dial('probe');
       }
       return;
     }

@@ -19,7 +19,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Message is what a client got: an alert, or an event with its name.
+// Message is an alert, or an event with its name, as a client received it.
 type Message struct {
 	Event   string
 	Raw     string
@@ -46,7 +46,7 @@ type Stream interface {
 // patience is how long a client waits for the next message.
 const patience = 10 * time.Second
 
-// Dial says what to ask for.
+// Dial describes a request for a stream.
 type Dial struct {
 	Token       string
 	Query       string // without ?
@@ -75,7 +75,7 @@ func (d Dial) patience() time.Duration {
 	return patience
 }
 
-// Refused is an answer other than a stream.
+// Refused is the error for an answer other than a stream.
 type Refused struct {
 	Status int
 	Body   string
@@ -83,7 +83,7 @@ type Refused struct {
 
 func (r *Refused) Error() string { return fmt.Sprintf("HTTP %d: %s", r.Status, r.Body) }
 
-// CloseError is how a WebSocket ended.
+// CloseError is the error for a WebSocket that was closed.
 func CloseError(err error) int {
 	if ce, ok := errors.AsType[*websocket.CloseError](err); ok {
 		return ce.Code
@@ -117,7 +117,7 @@ func parse(event, raw, id string) (Message, error) {
 	return m, nil
 }
 
-// eventName is what a message without SSE's framing calls itself.
+// eventName returns the name of a message that has no SSE framing.
 func eventName(raw string) string {
 	var e struct {
 		Event string `json:"event"`
@@ -140,7 +140,7 @@ type WebSocket struct {
 	patience time.Duration
 }
 
-// DialWebSocket opens one.
+// DialWebSocket opens a WebSocket stream.
 func DialWebSocket(base string, d Dial) (Stream, error) {
 	dialer := websocket.Dialer{
 		HandshakeTimeout: d.patience(),
@@ -183,14 +183,14 @@ func (w *WebSocket) Next() (Message, error) {
 // Close implements Stream.
 func (w *WebSocket) Close() { _ = w.Conn.Close() } // the end of a test
 
-// sseClient reads an event stream off a raw connection.
+// sseClient reads an event stream from a raw connection.
 type sseClient struct {
 	conn     net.Conn
 	events   *eventReader
 	patience time.Duration
 }
 
-// DialSSE opens one.
+// DialSSE opens an event stream.
 func DialSSE(base string, d Dial) (Stream, error) {
 	u, err := url.Parse(base)
 	if err != nil {

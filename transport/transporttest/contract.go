@@ -19,27 +19,27 @@ import (
 	"doorbell/transport"
 )
 
-// Implementation is a transport.Transport as Contract needs it.
+// Implementation describes a transport.Transport for Contract.
 type Implementation struct {
 	Transport // its name, and a client of its own
 	New       func() transport.Transport
 	Outcome   transport.Outcome // of Serve over HTTP/1
 	Outlives  bool              // sessions outlive their request: Shutdown waits for them
 	Path      string            // where its clients look for it
-	// Refusals are what Refuse tells in a way of its own; all others are Unanswered.
+	// Refusals are those that Refuse answers itself; for all others it returns Unanswered.
 	Refusals []TransportRefusal
 }
 
-// TransportRefusal is a refusal that a transport tells in its own way.
+// TransportRefusal is a refusal that a transport answers itself.
 type TransportRefusal struct {
 	Why  transport.Refusal
 	Told string // what the client gets, as Ask returns it
-	// Ask sends a request that is refused, and returns what comes.
+	// Ask sends a request that is refused, and returns the answer.
 	Ask func(t *testing.T, base string) string
 }
 
-// Contract holds an implementation to what transport.Transport promises, with a
-// hub over a log in memory and real connections.
+// Contract checks that an implementation keeps what transport.Transport promises. It
+// uses a hub over a log in memory, and real connections.
 func Contract(t *testing.T, i Implementation) {
 	for name, test := range map[string]func(*testing.T, Implementation){
 		"serves a session in order and gives it back": contractServe,
@@ -96,7 +96,7 @@ type served struct {
 	err     error
 }
 
-// newNode starts one; refusal, unless it is nil, is what every request gets.
+// newNode starts a node. If refusal is not nil, the node refuses every request with it.
 func newNode(t *testing.T, i Implementation, refusal *transport.Refusal) *node {
 	t.Helper()
 	n := &node{t: t, log: &memoryLog{}, carrier: i.New(), served: make(chan served, 64)}
@@ -156,7 +156,7 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request, kind string) {
 	}
 }
 
-// refuse passes a refusal on as the HTTP edge does.
+// refuse passes a refusal to the transport as the HTTP edge does.
 func (n *node) refuse(w http.ResponseWriter, r *http.Request, why transport.Refusal) {
 	outcome, err := n.carrier.Refuse(w, r, why)
 	if err != nil {
@@ -167,7 +167,7 @@ func (n *node) refuse(w http.ResponseWriter, r *http.Request, why transport.Refu
 	}
 }
 
-// raise commits alerts and hands them to the hub.
+// raise commits alerts and delivers them to the hub.
 func (n *node) raise(count int) {
 	n.log.mu.Lock()
 	from := len(n.log.alerts)
@@ -190,7 +190,7 @@ func (n *node) dial(i Implementation) Stream {
 	return stream
 }
 
-// wantServed reads how a Serve has returned.
+// wantServed checks how a Serve has returned.
 func (n *node) wantServed(outcome transport.Outcome, want error) {
 	n.t.Helper()
 	select {
@@ -203,7 +203,7 @@ func (n *node) wantServed(outcome transport.Outcome, want error) {
 	}
 }
 
-// wantSessions waits until so many run.
+// wantSessions waits until that many sessions run.
 func (n *node) wantSessions(want int) {
 	n.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)

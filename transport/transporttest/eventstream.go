@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// streamEvent is what an EventSource hands to its page.
+// streamEvent is an event as an EventSource passes it to its page.
 type streamEvent struct {
 	ID    string `json:"id"`
 	Event string `json:"event"`
@@ -76,7 +76,7 @@ func (r *eventReader) setRetry(value string) {
 	}
 }
 
-// line reads to LF, CR or CRLF, without looking past a CR.
+// line reads up to LF, CR or CRLF; it does not wait for the byte after a CR.
 func (r *eventReader) line() (string, error) {
 	var b strings.Builder
 	for {

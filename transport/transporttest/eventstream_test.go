@@ -12,9 +12,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestEventReader: the client that judges the server is right itself. The
-// console's reader passes the same cases (tools/web/test); they are the web
-// platform's tests of the format.
+// TestEventReader checks the client that the suite judges the server by, with the
+// web platform's tests of the format. The console's reader passes the same cases
+// (tools/web/test).
 func TestEventReader(t *testing.T) {
 	text, err := os.ReadFile("testdata/eventstream.json")
 	if err != nil {

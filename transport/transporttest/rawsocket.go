@@ -27,7 +27,7 @@ const (
 	opPong         = 0xA
 )
 
-// frame is one WebSocket frame as it stands on the wire.
+// frame is one WebSocket frame as it is on the wire.
 type frame struct {
 	fin     bool
 	rsv     byte // three bits
@@ -71,14 +71,14 @@ func (f frame) encode() []byte {
 	return b
 }
 
-// rawSocket is a WebSocket client written from the RFC alone: it sends what it
-// is told, right or wrong, and refuses what a server must not send.
+// rawSocket is a WebSocket client written from the RFC alone. It sends any frame,
+// valid or not, and refuses what a server must not send.
 type rawSocket struct {
 	conn net.Conn
 	in   *bufio.Reader
 }
 
-// rawRequest is a handshake; fields left empty are those of a good one.
+// rawRequest is a handshake; empty fields stand for those of a valid one.
 type rawRequest struct {
 	method, version string
 	header          map[string]string // replaces, or adds; "-" leaves out
@@ -86,7 +86,7 @@ type rawRequest struct {
 
 const rawKey = "dGhlIHNhbXBsZSBub25jZQ=="
 
-// dialRaw makes a handshake and checks the answer to a good one.
+// dialRaw makes a handshake, and checks the answer if the handshake is valid.
 func dialRaw(base, token string, q rawRequest) (*rawSocket, *http.Response, error) {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -125,7 +125,7 @@ func dialRaw(base, token string, q rawRequest) (*rawSocket, *http.Response, erro
 	return &rawSocket{conn, in}, res, nil
 }
 
-// acceptOf is what a server answers to a key: RFC 6455, 4.2.2.
+// acceptOf returns a server's answer to a key (RFC 6455, 4.2.2).
 func acceptOf(key string) string {
 	h := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // as above
 	return base64.StdEncoding.EncodeToString(h[:])
@@ -143,7 +143,7 @@ func write(w io.Writer, b []byte) error {
 	return err
 }
 
-// send writes frames, in pieces of piece bytes; 0 is all at once.
+// send writes frames in pieces of piece bytes; 0 means all at once.
 func (r *rawSocket) send(piece int, frames ...frame) error {
 	var all []byte
 	for _, f := range frames {
@@ -162,7 +162,7 @@ func (r *rawSocket) send(piece int, frames ...frame) error {
 	return nil
 }
 
-// read takes one frame and checks what holds of every frame of a server.
+// read reads one frame and checks the rules for every server frame.
 func (r *rawSocket) read() (f frame, err error) {
 	var head [2]byte
 	if _, err := io.ReadFull(r.in, head[:]); err != nil {
@@ -205,7 +205,7 @@ func (r *rawSocket) read() (f frame, err error) {
 	return f, nil
 }
 
-// closing is what a close frame says; 0 without a code.
+// closing returns a close frame's code and reason; the code is 0 if it has none.
 func (f frame) closing() (code int, reason string) {
 	if len(f.payload) < 2 {
 		return 0, ""
@@ -213,7 +213,7 @@ func (f frame) closing() (code int, reason string) {
 	return int(binary.BigEndian.Uint16(f.payload)), string(f.payload[2:])
 }
 
-// closeFrame has a code and a reason.
+// closeFrame returns a close frame with a code and a reason.
 func closeFrame(code int, reason string) frame {
 	return frame{fin: true, op: opClose, payload: append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...)}
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Size is how much of a thing a run does: the short size, or what the variable
-// says (make long).
+// Size returns a test's size: the short one, or that of the environment variable,
+// which make long sets.
 func Size(t *testing.T, variable string, short int) int {
 	t.Helper()
 	text := os.Getenv(variable)
@@ -23,7 +23,7 @@ func Size(t *testing.T, variable string, short int) int {
 	return n
 }
 
-// Seed is the run's: DOORBELL_TEST_SEED replays one.
+// Seed returns the seed of this run; DOORBELL_TEST_SEED replays an earlier one.
 func Seed(t *testing.T) uint64 {
 	t.Helper()
 	text := os.Getenv("DOORBELL_TEST_SEED")
@@ -37,7 +37,7 @@ func Seed(t *testing.T) uint64 {
 	return seed
 }
 
-// Seeded is the run's randomness; a failure prints the seed that replays it.
+// Seeded returns this run's source of randomness; a failure prints the seed that replays it.
 func Seeded(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := Seed(t)

@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// EventStreamRules holds the server to the HTML standard's server-sent events,
-// after the web platform's tests, with a client that shares no code with it.
+// EventStreamRules checks the server against the HTML standard's rules for
+// server-sent events, after the web platform's tests. Its client shares no code with
+// the server.
 func EventStreamRules(t *testing.T, open func(t *testing.T) *Server) {
 	for name, test := range map[string]func(*testing.T, *Server){
 		"status and headers":          testSSEHead,
@@ -30,7 +31,7 @@ func EventStreamRules(t *testing.T, open func(t *testing.T) *Server) {
 	}
 }
 
-// rawGet asks for path and returns the connection and the answer's head.
+// rawGet requests path and returns the connection and the answer's head.
 func rawGet(t *testing.T, s *Server, version, path string, header ...string) (net.Conn, *http.Response) {
 	t.Helper()
 	u, err := url.Parse(s.URL)
@@ -79,7 +80,7 @@ func testSSEHead(t *testing.T, s *Server) {
 	}
 }
 
-// block is one event as we write it: an id always, one line of data, LF only.
+// block matches one event as the server writes it: always an id, one line of data, LF only.
 var block = regexp.MustCompile(`^id: [0-9a-z]+\.[0-9:,]*\ndata: \{[^\r\n]*\}\n(event: [a-z]+\n)?$`)
 
 func testSSEBytes(t *testing.T, s *Server) {
@@ -181,7 +182,7 @@ func testSSELastID(t *testing.T, s *Server) {
 	}
 }
 
-// wantFirst checks where a stream starts; an alert is raised if none is due.
+// wantFirst checks where a stream starts. It raises an alert if none is due.
 func wantFirst(t *testing.T, name string, stream Stream, s *Server, first int64, reset string) {
 	t.Helper()
 	wantEvent(t, stream, "hello")
@@ -199,8 +200,8 @@ func wantFirst(t *testing.T, name string, stream Stream, s *Server, first int64,
 	}
 }
 
-// testSSERefusals: an EventSource takes 204 for a stop and follows a 3xx, so
-// neither may come; it stops for good at any other status but 200.
+// testSSERefusals: an EventSource stops at 204 and follows a 3xx, so the server must
+// answer neither; at any other status but 200 it stops for good.
 func testSSERefusals(t *testing.T, s *Server) {
 	for _, c := range []struct {
 		name, path string
@@ -237,8 +238,8 @@ func testSSERefusals(t *testing.T, s *Server) {
 	}
 }
 
-// testSSECuts ends the connection after each single byte and comes back as an
-// EventSource does: whatever the place, every alert is dispatched once.
+// testSSECuts cuts the connection after each byte and reconnects as an EventSource
+// does: wherever the cut is, every alert is dispatched once.
 func testSSECuts(t *testing.T, s *Server) {
 	const n = 3
 	s.Raise(1, n, 10)
@@ -287,7 +288,7 @@ func alertSeqs(t *testing.T, events []streamEvent) (seqs []int64) {
 	return seqs
 }
 
-// testSSEOld: HTTP/1.0 has no chunks; the stream ends with the connection.
+// testSSEOld checks HTTP/1.0, which has no chunks: the stream ends with the connection.
 func testSSEOld(t *testing.T, s *Server) {
 	s.Raise(1, 2, 20)
 	conn, res := rawGet(t, s, "1.0", "events?after=0", bearer(s)...)

@@ -6,40 +6,40 @@ import (
 	"testing"
 )
 
-// Server is a running server as the suite needs it.
+// Server is a running server and what the suite changes in it.
 type Server struct {
 	URL   string // ends in /
 	Token func(shops ...int64) string
-	// Raise appends n alerts of type 1 to the shop, each of an order of its
-	// own, with content of size bytes; Close appends a type 3 for an order.
+	// Raise appends n alerts of type 1 to the shop, each for another order, with
+	// content of size bytes; Close appends a type 3 for an order.
 	Raise func(shop int64, n, size int)
 	Close func(shop int64, order int64)
-	// RaiseContent appends one of type 1 with this content.
+	// RaiseContent appends an alert of type 1 with this content.
 	RaiseContent func(shop int64, content string)
-	// Head and Epoch are where the log stands; Prune forgets what is old in
-	// all shops; NewEpoch draws another epoch.
+	// Head and Epoch return the log's position; Prune deletes old alerts of all
+	// shops; NewEpoch draws another epoch.
 	Head     func(shop int64) int64
 	Epoch    func() string
 	Prune    func()
 	NewEpoch func()
 	Announce func(text string)
-	// Slowest is how far the slowest connected console has got.
+	// Slowest returns the seq that the slowest connected console has reached.
 	Slowest  func(shop int64) int64
 	Shutdown func()
 }
 
-// Transport is how the suite dials one.
+// Transport dials streams of one kind.
 type Transport struct {
 	Name string
 	Dial func(base string, d Dial) (Stream, error)
 }
 
-// Transports are all three.
+// Transports returns all three transports.
 func Transports() []Transport {
 	return []Transport{{"websocket", DialWebSocket}, {"sse", DialSSE}, {"poll", DialPoll}}
 }
 
-// Suite runs every demand on every transport; open makes a fresh server.
+// Suite runs every test on every transport; open starts a new server.
 func Suite(t *testing.T, open func(t *testing.T) *Server) {
 	for _, tr := range Transports() {
 		t.Run(tr.Name, func(t *testing.T) {
@@ -83,7 +83,7 @@ func dial(t *testing.T, s *Server, tr Transport, d Dial) Stream {
 	return stream
 }
 
-// next is the next message that is no ping.
+// next returns the next message that is not a ping.
 func next(t *testing.T, s Stream) Message {
 	t.Helper()
 	for {
@@ -106,7 +106,7 @@ func wantEvent(t *testing.T, s Stream, name string) Message {
 	return m
 }
 
-// wantSeqs reads alerts of one shop, from to upto.
+// wantSeqs reads the alerts of one shop with the seqs from to upto.
 func wantSeqs(t *testing.T, s Stream, shop, from, upto int64) (last Message) {
 	t.Helper()
 	for seq := from; seq <= upto; seq++ {
@@ -296,7 +296,7 @@ func testBye(t *testing.T, s *Server, tr Transport) {
 	}
 }
 
-// waitPolling waits until the server holds a poll: a second console sees it.
+// waitPolling waits until the server holds a poll: the shop then has another console.
 func waitPolling(t *testing.T, s *Server) {
 	t.Helper()
 	other, err := DialPoll(s.URL, Dial{Token: s.Token(1), Query: "wait=1"})

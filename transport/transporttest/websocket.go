@@ -10,7 +10,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// webSocketOnly is what the other transports can't do.
+// webSocketOnly runs the tests of what only WebSocket can do.
 func webSocketOnly(t *testing.T, open func(*testing.T) *Server) {
 	ws := Transports()[0]
 	t.Run("a plain client gets types 1 and 2 and nothing else", func(t *testing.T) { testPlain(t, open(t), ws) })
@@ -69,8 +69,8 @@ func testFlood(t *testing.T, s *Server, ws Transport) {
 		if err == nil {
 			continue
 		}
-		// What was still on its way may meet a closed socket, whose reset
-		// overtakes the close frame: 1006 to the client.
+		// Frames still on their way may reach a closed socket; its reset overtakes
+		// the close frame, and the client sees 1006.
 		var reset *net.OpError
 		if code := CloseError(err); code != 1008 && code != 1006 && !errors.As(err, &reset) {
 			t.Errorf("ended with %v, want 1008", err)

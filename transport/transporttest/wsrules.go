@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// wsCase is a conversation after the hello: what the client sends, and what it
-// has to get. The numbers are those of Autobahn's cases.
+// wsCase is a conversation after the hello: what the client sends, and what it must
+// receive. The numbers are those of Autobahn's cases.
 type wsCase struct {
 	name   string
 	piece  int // bytes in one write; 0: all at once
@@ -27,8 +27,8 @@ type wsCase struct {
 	silent bool     // the client does not answer the close: the server waits a second for it
 }
 
-// WebSocketRules holds the server to RFC 6455, after Autobahn's list of cases,
-// with a client that shares no code with it.
+// WebSocketRules checks the server against RFC 6455, after Autobahn's list of cases.
+// Its client shares no code with the server.
 func WebSocketRules(t *testing.T, s *Server) {
 	for _, c := range wsCases() {
 		t.Run(c.name, func(t *testing.T) { c.run(t, s) })
@@ -44,7 +44,7 @@ func wsCases() []wsCase {
 	return all
 }
 
-// framing is Autobahn's 1.
+// framing returns Autobahn's cases 1.
 func framing() (cases []wsCase) {
 	for i, n := range []int{0, 125, 126, 127, 128, 4096} {
 		for _, piece := range []int{0, 1, 997} {
@@ -64,7 +64,7 @@ func framing() (cases []wsCase) {
 
 func ping(payload string) frame { return frame{fin: true, op: opPing, payload: []byte(payload)} }
 
-// pings is Autobahn's 2.
+// pings returns Autobahn's cases 2.
 func pings() []wsCase {
 	ten, tenPongs := []frame{}, []string{}
 	for i := range 10 {
@@ -86,7 +86,7 @@ func pings() []wsCase {
 	}
 }
 
-// reserved is Autobahn's 3 and 4.
+// reserved returns Autobahn's cases 3 and 4.
 func reserved() (cases []wsCase) {
 	for rsv := byte(1); rsv <= 7; rsv++ {
 		cases = append(
@@ -110,7 +110,7 @@ func part(op byte, fin bool, payload string) frame {
 	return frame{fin: fin, op: op, payload: []byte(payload)}
 }
 
-// fragments is Autobahn's 5.
+// fragments returns Autobahn's cases 5.
 func fragments() []wsCase {
 	two := []frame{part(opText, false, "frag1"), part(opContinuation, true, "frag2")}
 	pinged := []frame{two[0], ping("mid"), two[1]}
@@ -138,7 +138,7 @@ func fragments() []wsCase {
 	}
 }
 
-// utf8Cases is Autobahn's 6.
+// utf8Cases returns Autobahn's cases 6.
 func utf8Cases() (cases []wsCase) {
 	greek := "Hello-µ@ßöäüàá-UTF-8!!κόσμε"
 	good := []string{
@@ -169,7 +169,7 @@ func utf8Cases() (cases []wsCase) {
 	return cases
 }
 
-// bytewise sends text a byte in a frame.
+// bytewise returns text as frames of one byte each.
 func bytewise(s string) (out []frame) {
 	if s == "" {
 		return []frame{text(s)}
@@ -182,7 +182,7 @@ func bytewise(s string) (out []frame) {
 	return out
 }
 
-// closes is Autobahn's 7.
+// closes returns Autobahn's cases 7.
 func closes() []wsCase {
 	long := strings.Repeat("*", 123)
 	cases := []wsCase{
@@ -208,10 +208,10 @@ func closes() []wsCase {
 	return cases
 }
 
-// codeNone is a close frame without a code.
+// codeNone stands for a close frame without a code.
 const codeNone = 1005
 
-// limits is Autobahn's 9, at our sizes: 4 KiB a message.
+// limits returns Autobahn's cases 9 at our sizes: 4 KiB a message.
 func limits() []wsCase {
 	var pieces []frame
 	op := byte(opText)
@@ -268,7 +268,7 @@ func (c wsCase) run(t *testing.T, s *Server) {
 	if fmt.Sprint(echoes) != fmt.Sprint(c.echoes) || fmt.Sprint(pongs) != fmt.Sprint(c.pongs) {
 		t.Errorf("got echoes %v and pongs %q, want %v and %q", echoes, pongs, c.echoes, c.pongs)
 	}
-	// It still lives, and a close ends it well.
+	// The connection still works, and a close ends it properly.
 	if err := r.send(0, text("alive"), closeFrame(1000, "")); err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func (c wsCase) run(t *testing.T, s *Server) {
 	alive.closed(t, r, f, []int{5}, nil)
 }
 
-// closed checks the close frame and that nothing follows it.
+// closed checks the close frame, and that nothing follows it.
 func (c wsCase) closed(t *testing.T, r *rawSocket, f frame, echoes []int, pongs []string) {
 	t.Helper()
 	code, reason := f.closing()
@@ -314,7 +314,7 @@ func gone(err error) bool {
 		errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
 }
 
-// handshakes are those of RFC 6455, 4.2.
+// handshakes tests the handshakes of RFC 6455, 4.2.
 func handshakes(t *testing.T, s *Server) {
 	token := s.Token(1)
 	for _, c := range []struct {
@@ -368,7 +368,7 @@ func handshakes(t *testing.T, s *Server) {
 	}
 }
 
-// checkHandshakeRefusal holds that a client learns by what it would be let in.
+// checkHandshakeRefusal checks that a refused client is told what would be accepted.
 func checkHandshakeRefusal(t *testing.T, name string, res *http.Response) {
 	t.Helper()
 	if name == "no Host" { // net/http's own

@@ -18,16 +18,16 @@ import (
 	"doorbell/transport"
 )
 
-// line is the connection beneath melody, which writes each message by itself.
-// Here messages that wait for one console leave in one write, and the deadline
-// is not set anew for each. gorilla calls Write from one goroutine at a time.
+// line is the connection beneath melody. Melody writes each message separately;
+// line sends all messages that wait for one console in one write, and does not set
+// the deadline again for each. gorilla calls Write from one goroutine at a time.
 type line struct {
 	net.Conn
-	// left counts a message that melody has written off its queue, and returns
-	// the alerts that belong behind it, and whether another message surely
-	// follows. It is nil until the upgrade is answered.
+	// left counts a message that melody took from its queue. It returns the alerts
+	// to send behind it, and whether another message is certain to follow. It is nil
+	// until the upgrade is answered.
 	left func() (behind []transport.Numbered, more bool)
-	// sent is told how many messages a write has carried.
+	// sent is called with the number of messages in each write.
 	sent func(n int)
 
 	timeout time.Duration // of a write
@@ -38,32 +38,32 @@ type line struct {
 	kind    byte          // its opcode
 	held    *bytes.Buffer // frames that wait for the next one; nil while there are none
 	carried int           // messages in held
-	asks    bool          // a ping behind messages asks whether they have been read
-	total   uint64        // messages that were written, where it asks
-	parting atomic.Int32  // how far the end has come
+	asks    bool          // send a ping behind messages, whose pong shows that they were read
+	total   uint64        // messages written, counted if asks is set
+	parting atomic.Int32  // how far closing has come
 }
 
-// What parting holds.
+// The values of parting.
 const (
 	together   int32 = iota
 	saidClose        // our close frame has been written
-	waitsClose       // melody has closed the connection: the client's frame is waited for
+	waitsClose       // melody has closed the connection; the client's close frame is awaited
 )
 
-// closeWait is how long the client's close frame is waited for after ours. A
-// connection that is closed while there is unread input is reset, and what the
-// client has not read yet goes with it: 34 of 100 busy clients saw 1006.
+// closeWait is how long line waits for the client's close frame after its own. The
+// kernel resets a connection that is closed with unread input, and the client loses
+// what it has not read: 34 of 100 busy clients saw 1006.
 const closeWait = time.Second
 
-// maxHeld bounds what waits: some ten alerts. A larger write gains little, and
-// a console that does not read holds it.
+// maxHeld bounds the bytes held for one write: some ten alerts. A larger write gains
+// little, and a console that does not read occupies it.
 const maxHeld = 2 << 10
 
-// helds are shared: a console needs one only while messages wait for it.
+// helds is a pool of buffers: a console needs one only while messages wait for it.
 var helds = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, maxHeld)) }}
 
-// SetWriteDeadline notes what melody wants before each write. Setting it in
-// the kernel's poller costs as much as queueing the message.
+// SetWriteDeadline keeps the deadline that melody sets before each write, and does
+// not pass it on: that costs as much as queueing the message.
 func (l *line) SetWriteDeadline(t time.Time) error {
 	if l.left == nil || t.IsZero() {
 		return l.Conn.SetWriteDeadline(t)
@@ -72,9 +72,9 @@ func (l *line) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// arm sets the deadline anew when less than the timeout is left of the one that
-// is set, for a quarter more: a stuck write ends after one timeout, and a quarter
-// more at most. One that wants less gets it.
+// arm sets a deadline of one and a quarter timeouts when less than one timeout is
+// left of the current one: a stuck write ends after one to one and a quarter
+// timeouts. A shorter wanted deadline is set as it is.
 func (l *line) arm() error {
 	slack := l.timeout / 4
 	switch {
@@ -88,10 +88,10 @@ func (l *line) arm() error {
 	return l.Conn.SetWriteDeadline(l.armed)
 }
 
-// Close is melody's, after our close frame or when reading has ended. After our
-// frame the connection stays for closeWait, with its reader as it is: it takes
-// in what the client still sends, and ends by the client's frame. hangUp closes
-// in the end; a client that goes on to answer pings is cut by conn.end.
+// Close is called by melody after our close frame, or when reading has ended. After
+// our close frame the connection stays open for closeWait: the reader takes what the
+// client still sends, and ends with the client's close frame. hangUp closes at last;
+// conn.end cuts a client that only goes on answering pings.
 func (l *line) Close() error {
 	if l.parting.CompareAndSwap(saidClose, waitsClose) {
 		return l.SetReadDeadline(time.Now().Add(closeWait))
@@ -99,9 +99,9 @@ func (l *line) Close() error {
 	return l.Conn.Close()
 }
 
-// hangUp closes the connection when nothing more is read. Where reading ended
-// with a fault, after a close frame that says so, what is under way is taken in
-// first, for a moment.
+// hangUp closes the connection when nothing more is read. If reading ended with a
+// fault of the client, hangUp first reads what is already on its way, for a moment:
+// the client then gets the close frame that names the fault.
 func (l *line) hangUp(fault bool) {
 	if fault && l.parting.Load() != together {
 		if half, ok := l.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
@@ -112,7 +112,7 @@ func (l *line) hangUp(fault bool) {
 	_ = l.Conn.Close()
 }
 
-// maxAfterFault bounds what is read of a client that was told of its fault.
+// maxAfterFault bounds the bytes that hangUp reads after a fault.
 const maxAfterFault = 1 << 20
 
 // Write implements net.Conn.
@@ -142,8 +142,8 @@ func (l *line) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
-// frame reads a frame's head: its opcode, and its size with its head. What a
-// server writes is never masked and, of gorilla, never in fragments.
+// frame reads a frame's head and returns its opcode and its size, head included. A
+// server's frames are never masked, and gorilla's are never in fragments.
 func frame(p []byte) (kind byte, size int) {
 	kind = p[0] & 0xf
 	switch n := int(p[1] & 0x7f); n {
@@ -174,7 +174,7 @@ func (l *line) hold(p []byte) {
 	l.held.Write(p)
 }
 
-// flush writes what is held and p behind it.
+// flush writes the held frames, then p.
 func (l *line) flush(p []byte) error {
 	if err := l.arm(); err != nil {
 		return err
@@ -207,7 +207,7 @@ func (l *line) flush(p []byte) error {
 	return nil
 }
 
-// burst writes what is held, p, and alerts as frames behind it.
+// burst writes the held frames, then p, then alerts as frames.
 func (l *line) burst(p []byte, behind []transport.Numbered) error {
 	l.hold(p)
 	for _, a := range behind {
@@ -218,7 +218,7 @@ func (l *line) burst(p []byte, behind []transport.Numbered) error {
 	return l.flush(nil)
 }
 
-// textHead is the head of a text frame as a server writes it.
+// textHead returns the head of a server's text frame.
 func textHead(b []byte, size int) []byte {
 	const final = 0x80
 	b = append(b, final|websocket.TextMessage)
@@ -232,7 +232,7 @@ func textHead(b []byte, size int) []byte {
 	}
 }
 
-// maxPooled keeps a buffer that once was large from staying for ever.
+// maxPooled is the largest buffer that returns to the pool.
 const maxPooled = 16 << 10
 
 func (l *line) release() {
@@ -243,7 +243,7 @@ func (l *line) release() {
 	l.held = nil
 }
 
-// hijacker hands gorilla our line instead of the connection.
+// hijacker gives gorilla a line in place of the connection.
 type hijacker struct {
 	http.ResponseWriter
 	line *line

@@ -7,18 +7,17 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// What was written is not read: it may stand in a socket that closes in the same
-// moment (9 of 82 alerts that a page had lost). A ping whose payload is the number
-// of messages before it goes out with them, and comes back when the browser has
-// read so far.
+// A written message is not yet read: it may be in a socket that closes at that
+// moment (9 of 82 alerts that a page had lost). So a ping follows the messages, with
+// their number as its payload; its pong comes when the browser has read that far.
 
-// asking is that ping as a frame: final, unmasked, of eight bytes.
+// asking returns that ping as a frame: final, unmasked, eight bytes.
 func asking(total uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{0x80 | websocket.PingMessage, 8}, total)
 }
 
-// answered runs at the first pong of a client that is asked, in melody's reader, and
-// takes the place of melody's own handler, which does not tell the payload.
+// answered runs in melody's reader at the first pong of a client that gets such
+// pings. It replaces melody's own handler, which does not pass the payload on.
 func (c *conn) answered(wait time.Duration) {
 	if !c.line.asks {
 		return

@@ -11,19 +11,19 @@ import (
 	"doorbell/transport"
 )
 
-// closeCodes are what a browser is told in place of an HTTP status. Its ladder
-// backs off after 1013, and asks for a new login after the others.
+// closeCodes maps HTTP statuses to the close codes that a browser gets instead. The
+// page's ladder backs off after 1013, and asks for a new login after the others.
 var closeCodes = map[int]int{
 	http.StatusUnauthorized:    transport.AuthOver.CloseCode(),
 	http.StatusForbidden:       closeForbidden,
 	http.StatusTooManyRequests: websocket.CloseTryAgainLater,
 }
 
-// closeForbidden is a close code of our own: what 403 is elsewhere.
+// closeForbidden is a close code of our own that stands for 403.
 const closeForbidden = 4403
 
-// Refuse implements transport.Transport: it upgrades only to say bye, where there
-// is a time to come again, and to close with a code.
+// Refuse implements transport.Transport. It upgrades the request only to send bye,
+// if there is a time to retry, and to close with a code.
 func (t *Transport) Refuse(w http.ResponseWriter, r *http.Request, why transport.Refusal) (transport.Outcome, error) {
 	code, known := closeCodes[why.Status]
 	if why.Reason == transport.Shutdown.String() {
@@ -33,18 +33,18 @@ func (t *Transport) Refuse(w http.ResponseWriter, r *http.Request, why transport
 		return transport.Unanswered, nil
 	}
 	var bye []byte
-	if why.Retry > 0 { // a close frame has no place for it
+	if why.Retry > 0 { // a close frame can't carry it
 		bye = transport.Bye(why.Reason, why.RetryMs())
 	}
 	return transport.Detached, refuse(w, r, bye, code, why.Reason)
 }
 
-// fromBrowser reports whether a page of ours asks: no other client sends both.
+// fromBrowser reports whether the request is from a page of ours: only those send both.
 func fromBrowser(r *http.Request) bool {
 	return r.Header.Get("Origin") != "" && transport.OffersEvents(r)
 }
 
-// refuse upgrades, sends last, unless it is nil, and closes with code.
+// refuse upgrades the request, sends last unless it is nil, and closes with code.
 func refuse(w http.ResponseWriter, r *http.Request, last []byte, code int, reason string) error {
 	up := websocket.Upgrader{
 		Subprotocols: []string{transport.Subprotocol}, HandshakeTimeout: 5 * time.Second,

@@ -1,10 +1,9 @@
 // Package ws serves sessions over WebSocket by melody.
 //
-// melody is a good frame writer and no delivery system: its Write returns nil
-// for messages that it drops, and its Close goes through the same full buffer.
-// So a session never has more under way than the buffer holds, learns beneath
-// melody which messages have left, and a connection that does not end in time
-// is cut there too.
+// Melody writes frames well but does not guarantee delivery: its Write returns nil
+// for messages that it drops, and its Close goes through the same full buffer. So a
+// session never sends more than the buffer holds, and the connection beneath melody
+// counts the messages that have left and cuts a connection that does not end in time.
 package ws
 
 import (
@@ -24,9 +23,9 @@ import (
 )
 
 const (
-	// maxMessage bounds what a client sends; a larger frame ends in 1009.
+	// maxMessage bounds a client's message in bytes; a larger one is closed with 1009.
 	maxMessage = 4 << 10
-	// pongSlack is added to two heartbeats: a phone that wakes up answers late.
+	// pongSlack is added to two heartbeats, because a phone that wakes up answers late.
 	pongSlack = 5 * time.Second
 	connKey   = "conn"
 )
@@ -43,13 +42,13 @@ type Transport struct {
 	melodies map[time.Duration]*melody.Melody // by heartbeat: melody has one for all its sessions
 }
 
-// New makes a transport whose writes are cut after writeTimeout.
+// New returns a transport that cuts writes after writeTimeout.
 func New(writeTimeout time.Duration) *Transport {
 	return &Transport{writeTimeout: writeTimeout, melodies: map[time.Duration]*melody.Melody{}}
 }
 
-// melody is the instance for a heartbeat; there are at most 60 and the
-// default, since a client asks in whole seconds.
+// melody returns the instance for a heartbeat. There are at most 60 and the default,
+// because a client asks in whole seconds.
 func (t *Transport) melody(heartbeat time.Duration) *melody.Melody {
 	t.mu.Lock()
 	defer t.mu.Unlock()
