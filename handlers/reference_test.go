@@ -383,6 +383,9 @@ func (s source) queries() map[string]bool {
 	return out
 }
 
+// transfer are the headers of any HTTP server.
+var transfer = []string{"Content-Type", "Content-Length", "Date", "Connection", "Accept-Ranges"}
+
 // told checks an answer against its call: the status, the type, the body, the headers.
 func (d *spec) told(t *testing.T, what string, o operation, r reply) {
 	t.Helper()
@@ -392,10 +395,17 @@ func (d *spec) told(t *testing.T, what string, o operation, r reply) {
 		t.Errorf("%s: the reference has no answer %s: %s", what, status, r.body)
 		return
 	}
-	for name := range object(answer, "headers") {
-		optional := name == "Retry-After" && r.field("code") == "unavailable"
+	listed := object(answer, "headers")
+	for name := range listed {
+		optional := name == "Retry-After" && r.field("code") == "unavailable" || name == "Content-Disposition"
 		if r.header.Get(name) == "" && !optional {
 			t.Errorf("%s: %s has no header %s", what, status, name)
+		}
+	}
+	intro := strings.ToLower(fmt.Sprint(object(d.doc, "info")["description"], slices.Collect(maps.Keys(listed)), transfer))
+	for name := range r.header {
+		if !strings.Contains(intro, strings.ToLower(name)) {
+			t.Errorf("%s: %s has the header %s, of which the reference tells nothing", what, status, name)
 		}
 	}
 	kind, _, _ := strings.Cut(r.header.Get("Content-Type"), ";")
