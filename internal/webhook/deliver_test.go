@@ -39,6 +39,13 @@ func (c *channel) received() []string {
 	return slices.Clone(c.got)
 }
 
+// times returns when the messages came.
+func (c *channel) times() []time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.at)
+}
+
 // phone starts a sender with one channel of the service's ladder, and a webhook.
 func phone(b *bench, c *channel) (stop func()) {
 	targets := []Target{
@@ -98,13 +105,13 @@ func TestChannels(t *testing.T) {
 		b.to["gateway"].mu.Unlock()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		total := 0
+		total, at := 0, c.times()
 		for i, size := range c.received() {
 			var k int
 			_, _ = fmt.Sscan(size, &k)
 			total += k
-			if i > 0 && c.at[i].Sub(c.at[i-1]) < 3*time.Second {
-				t.Errorf("messages %v apart, want 3 s at least", c.at[i].Sub(c.at[i-1]))
+			if i > 0 && at[i].Sub(at[i-1]) < 3*time.Second {
+				t.Errorf("messages %v apart, want 3 s at least", at[i].Sub(at[i-1]))
 			}
 		}
 		if total != n-1 || len(c.received()) > 4 {
@@ -122,8 +129,8 @@ func TestChannels(t *testing.T) {
 			time.Sleep(1500 * time.Millisecond)
 		}
 		time.Sleep(10 * time.Second)
-		if last := len(c.at) - 1; len(c.received()) < 2 || c.at[last].Sub(c.at[last-1]) < 3*time.Second {
-			t.Errorf("two messages of two looks at the queue came at %v, want 3 s apart", c.at)
+		if at = c.times(); len(at) < 2 || at[len(at)-1].Sub(at[len(at)-2]) < 3*time.Second {
+			t.Errorf("two messages of two looks at the queue came at %v, want 3 s apart", at)
 		}
 		if waiting, _, err := b.store.Backlog(b.t.Context()); waiting != 0 || err != nil {
 			t.Errorf("%d wait, %v", waiting, err)
