@@ -458,6 +458,76 @@ func (c *caller) refused(t *testing.T, o operation, r request, field string) {
 	c.spec.told(t, what, o, got)
 }
 
+// TestReferenceRefusals: each cause of a refusal that a client can bring about gets the
+// code that the reference lists for the call, with its headers.
+func TestReferenceRefusals(t *testing.T) {
+	c := newCaller(t)
+	set := func(name, value string) func(*request) {
+		return func(r *request) { r.headers = append(r.headers, name, value) }
+	}
+	path := func(name, value string) func(*request) { return func(r *request) { r.path[name] = value } }
+	twice := func(r *request) { // the first one is made here
+		c.as(c.tokens["service"], "POST", "api/v1/orders/"+r.path["id"]+"/reminders", "").want(t, "first", 202, "")
+	}
+	cookie, _ := c.session()
+	bySession := func(r *request) { r.headers = []string{"Cookie", cookie, "Content-Type", "text/plain"} }
+	taken := c.prepare(c.call("createOrder"), "service")
+	c.send(c.call("createOrder"), "service", taken).want(t, "the first", 201, "")
+	again := func(r *request) { r.body, taken.body["amount"] = taken.body, 7 }
+	for _, refusal := range []struct {
+		call, role string
+		edit       func(*request)
+		status     int
+		code       doorbell.Code
+	}{
+		{"me", "console", set("Origin", "https://evil.example"), 403, "origin_not_allowed"},
+		{"createOrder", "service", again, 409, doorbell.Conflict},
+		{"createOrder", "service", func(r *request) { r.body["note"] = strings.Repeat("x", 65<<10) }, 413, "too_large"},
+		{"createOrder", "service", func(r *request) { r.body, r.raw = nil, `{"number":` }, 400, doorbell.Invalid},
+		{"raise", "service", func(r *request) { delete(r.body, "number"); delete(r.body, "orderId") }, 400, doorbell.Invalid},
+		{"getOrder", "service", path("id", "999999"), 404, doorbell.NotFound},
+		{"remind", "customer", twice, 429, doorbell.TooSoon},
+		{"acceptAlert", "console", path("seq", "999999"), 404, doorbell.NotFound},
+		{"hearing", "console", path("console", "nobody"), 404, doorbell.NotFound},
+		{"receipt", "console", func(r *request) { r.body["console"] = "nobody" }, 403, doorbell.Forbidden},
+		{"endSession", "console", path("id", "nobody"), 404, doorbell.NotFound},
+		{"lookAtTicket", "", func(r *request) { r.body["ticket"] = "nobody" }, 401, "token_expired"},
+		{"login", "", func(r *request) { r.body["token"] = c.tokens["service"] }, 403, doorbell.Forbidden},
+		{"logout", "", func(r *request) { r.headers = nil }, 415, "unsupported_media_type"},
+		{"ticket", "", bySession, 415, "unsupported_media_type"},
+		{"webSocket", "console", func(r *request) { r.headers = nil }, 426, "upgrade_required"},
+		{"poll", "customer", func(*request) {}, 403, doorbell.Forbidden},
+		{"events", "console", func(r *request) { r.query["after"] = "yesterday" }, 400, doorbell.Invalid},
+		{"staticFile", "", path("file", "nothing.js"), 404, doorbell.NotFound},
+		{"metrics", "console", func(*request) {}, 403, doorbell.Forbidden},
+	} {
+		o := c.call(refusal.call)
+		r := c.prepare(o, refusal.role)
+		refusal.edit(&r)
+		got := c.send(o, refusal.role, r).want(t, refusal.call, refusal.status, string(refusal.code))
+		c.spec.told(t, refusal.call, o, got)
+	}
+	c.Edge.Drain()
+	o := c.call("ready")
+	c.spec.told(t, "a node that stops", o, c.send(o, "", c.prepare(o, "")).want(t, "ready", 503, "unavailable"))
+	for name, a := range map[string]doorbell.Alert{"plain": {}, "test": {Test: true}} {
+		a.Type, a.OrderID, a.Shop, a.Seq, a.Source, a.Time = doorbell.Reminder, doorbell.MaxID, 1, 1, doorbell.External, time.Now()
+		c.spec.valid(t, name, string(a.Encode()), "components", "schemas", "Alert")
+	}
+}
+
+// call returns a call by its name.
+func (c *caller) call(id string) operation {
+	c.t.Helper()
+	for _, o := range c.spec.operations() {
+		if o.id == id {
+			return o
+		}
+	}
+	c.t.Fatalf("no call %s", id)
+	return operation{}
+}
+
 // TestReferenceCallbacks: genuine callbacks, forged ones, and who looks at their
 // address, are answered as the reference says.
 func TestReferenceCallbacks(t *testing.T) {

@@ -210,6 +210,8 @@ func refusal(status string, names []string, codes document) document {
 		headers["WWW-Authenticate"] = header("WWW-Authenticate")
 	case http.StatusMethodNotAllowed:
 		headers["Allow"] = header("Allow")
+	case http.StatusUpgradeRequired:
+		headers["Sec-WebSocket-Version"], headers["Upgrade"] = header("Sec-WebSocket-Version"), header("Upgrade")
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		headers["Retry-After"] = header("Retry-After")
 	}

@@ -1,4 +1,4 @@
-// Node 20 or later, nothing installed: creates an order, and prints a shop's alerts,
+// Node 18 or later, nothing installed: creates an order, and prints a shop's alerts,
 // each once and in order, through every cut. DOORBELL is the server's address,
 // SERVICE and CONSOLE are tokens, NUMBER is the order's.
 const { DOORBELL, SERVICE, CONSOLE, NUMBER } = process.env;
