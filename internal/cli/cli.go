@@ -71,6 +71,8 @@ func commands() []command {
 		{"migrate", "copy the database to PostgreSQL, MySQL or MariaDB: --to postgres://…; stop the server first", migrate},
 		{"verify", "audit the database: every paid order told, no gap, no double", verify},
 		{"report", "print a day's ledger: --shop 1 --day 2026-11-23 [--csv]", report},
+		{"export", "print all that is stored of a shop, as JSON lines: --shop 1", export},
+		{"forget", "remove what tells who a customer is: --user ID", forget},
 		{"bench", "load a server and measure what that costs it, beside a floor", benchmark},
 		{"inbox", "list, show or replay verified payment callbacks: inbox [list|show|replay]", inbox},
 		{"webhooks", "list or replay the messages to other systems: webhooks [list|replay]", webhooks},
