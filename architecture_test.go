@@ -39,6 +39,7 @@ var layers = map[string][]string{
 	"doorbell/transport/transporttest":        {"doorbell/internal/doorbell", "doorbell/transport"},
 	"doorbell/internal/store":                 {"doorbell/internal/doorbell", "doorbell/internal/safefile"},
 	"doorbell/internal/bus":                   {"doorbell/internal/doorbell"},
+	"doorbell/internal/testrun":               {},
 	"doorbell/internal/testservers":           {},
 	"doorbell/internal/testservers/databases": {"doorbell/internal/testservers"},
 	"doorbell/internal/webhook":               {"doorbell/internal/doorbell", "doorbell/internal/lease"},

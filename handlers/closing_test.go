@@ -12,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // dialSocket connects a client as programs do.
@@ -71,7 +72,7 @@ func TestBusyClientsAreToldWhy(t *testing.T) {
 			codes[i] = endOf(c)
 		})
 	}
-	until(t, "all are connected", func() bool { return s.streams() == clients })
+	testrun.Eventually(t, "all are connected", func() bool { return s.streams() == clients })
 	began := time.Now()
 	close(stopping)
 	s.Stop()
@@ -114,7 +115,7 @@ func TestAClientThatNeverClosesIsCut(t *testing.T) {
 	s := newServer(t)
 	c := s.dialSocket(nil)
 	c.SetCloseHandler(func(int, string) error { return nil }) // no answer
-	until(t, "connected", func() bool { return s.streams() == 1 })
+	testrun.Eventually(t, "connected", func() bool { return s.streams() == 1 })
 	stopped := make(chan time.Duration, 1)
 	began := time.Now()
 	go func() {

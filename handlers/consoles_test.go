@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 	"doorbell/transport/transporttest"
 )
 
@@ -24,7 +25,7 @@ func TestAConsolesCursorInOtherShops(t *testing.T) {
 		s.raise(2, doorbell.NewOrder, 1, "x")
 	}
 	s.as(both, "GET", "poll?after=0&wait=1", "").want(t, "poll", 200, "")
-	until(t, "all was sent", func() bool {
+	testrun.Eventually(t, "all was sent", func() bool {
 		list := s.as(both, "GET", "api/v1/shops/2/consoles", "").body
 		return strings.Count(list, `.2:7"`) == 2
 	})
@@ -84,7 +85,7 @@ func TestReceiptsComeFromTheirConsole(t *testing.T) {
 	s.do("PUT", "api/v1/consoles/"+polled, silent, "Cookie", first, "Content-Type", kind).want(t, "it says so itself", 204, "")
 
 	leave()
-	until(t, "it has left", func() bool { return s.streams() == 1 })
+	testrun.Eventually(t, "it has left", func() bool { return s.streams() == 1 })
 	report("of what was shown just before its line was cut", till, 1, own, 204)
 }
 

@@ -13,6 +13,7 @@ import (
 	"doorbell/handlers"
 	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 	"doorbell/transport"
 	"doorbell/transport/sse"
 	"doorbell/transport/transporttest"
@@ -49,7 +50,7 @@ func TestAnEventSourceIsToldToComeAgain(t *testing.T) {
 	s.as("nobody", "GET", "events", "", native...).want(t, "a bad token", 401, "")
 	s.as(till, "GET", "events?after=%zz", "", native...).want(t, "a bad query", 400, "invalid")
 	leave()
-	until(t, "its place is free", func() bool { return s.streams() == 0 })
+	testrun.Eventually(t, "its place is free", func() bool { return s.streams() == 0 })
 	s.dialMany(t, transporttest.DialSSE, 1, transporttest.Dial{Token: till})
 }
 

@@ -12,6 +12,7 @@ import (
 	"doorbell/handlers"
 	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 	"doorbell/transport"
 	"doorbell/transport/transporttest"
 )
@@ -99,14 +100,14 @@ func TestStreamsWhileStopping(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(stalled.Close)
-	until(t, "connected", func() bool { return s.streams() == 1 })
+	testrun.Eventually(t, "connected", func() bool { return s.streams() == 1 })
 	for range 200 {
 		s.raise(1, doorbell.NewOrder, 1, strings.Repeat("菜", 500))
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Hub.Shutdown(context.Background()) }()
 	stopping := `"event":"bye","reason":"shutdown"`
-	until(t, "the stop has begun", func() bool { return strings.Contains(s.as(token, "GET", "poll?wait=0", "").body, stopping) })
+	testrun.Eventually(t, "the stop has begun", func() bool { return strings.Contains(s.as(token, "GET", "poll?wait=0", "").body, stopping) })
 	events := s.as(token, "GET", "events", "").want(t, "events", 200, "")
 	poll := s.as(token, "GET", "poll?wait=25", "").want(t, "poll", 200, "")
 	if !strings.Contains(events.body, `"event":"hello"`) || !strings.Contains(events.body, stopping) || !strings.Contains(events.body, "\nevent: bye\nretry: ") ||

@@ -16,6 +16,7 @@ import (
 
 	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 	"doorbell/transport/transporttest"
 )
 
@@ -43,19 +44,19 @@ func TestNothingLeaks(t *testing.T) {
 	token := s.token(doorbell.RoleConsole, "till", 1)
 	s.raise(1, doorbell.NewOrder, 1, "x")
 	s.abandonMany(rng, 2000, token) // opens what stays open: database connections, r3labs' streams
-	until(t, "all sessions are gone", func() bool { return s.streams() == 0 })
+	testrun.Eventually(t, "all sessions are gone", func() bool { return s.streams() == 0 })
 	var goroutines, files int
-	until(t, "the server is at rest", func() bool {
+	testrun.Eventually(t, "the server is at rest", func() bool {
 		was := [2]int{goroutines, files}
 		goroutines, files = runtime.NumGoroutine(), openFiles(t)
 		return was == [2]int{goroutines, files}
 	})
 	s.abandonMany(rng, cycles, token)
-	until(t, "all sessions are gone", func() bool { return s.streams() == 0 })
-	until(t, "the goroutines and the descriptors are back to where they were", func() bool {
+	testrun.Eventually(t, "all sessions are gone", func() bool { return s.streams() == 0 })
+	testrun.Eventually(t, "the goroutines and the descriptors are back to where they were", func() bool {
 		return runtime.NumGoroutine() <= goroutines+2 && openFiles(t) <= files+2
 	})
-	until(t, "no stream is counted any more", func() bool { return s.seats() == [3]int{} })
+	testrun.Eventually(t, "no stream is counted any more", func() bool { return s.seats() == [3]int{} })
 	t.Logf("%d cycles: goroutines %d → %d, descriptors %d → %d", cycles, goroutines, runtime.NumGoroutine(), files, openFiles(t))
 }
 

@@ -10,6 +10,7 @@ import (
 	"doorbell/handlers"
 	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 	"doorbell/transport"
 	"doorbell/transport/transporttest"
 )
@@ -68,7 +69,7 @@ func TestOneTooManyIsRefused(t *testing.T) {
 	wantCrowded("it and a shop that has room", two, "shops=1,2", "limits.streams_per_shop")
 	s.as(two, "GET", "poll?shops=2&wait=1", "").want(t, "another shop", 200, "")
 	leave()
-	until(t, "it has left", func() bool { return s.streams() == 4 })
+	testrun.Eventually(t, "it has left", func() bool { return s.streams() == 4 })
 	s.as(till, "GET", "poll?wait=1", "").want(t, "the place of the one that has left", 200, "")
 	if logs := s.Log.String(); strings.Count(logs, "client limit reached") != 1 {
 		t.Errorf("the log tells it %d times in a minute, want once", strings.Count(logs, "client limit reached"))
@@ -115,7 +116,7 @@ func TestAddressesBehindAProxy(t *testing.T) {
 				done := make(chan reply, 1)
 				before := s.streams()
 				go func() { done <- s.as(token, "GET", "poll?wait=30", "", headers...) }()
-				until(t, "it waits, or was answered", func() bool { return s.streams() > before || len(done) > 0 })
+				testrun.Eventually(t, "it waits, or was answered", func() bool { return s.streams() > before || len(done) > 0 })
 				all = append(all, done)
 				return done
 			}
@@ -144,7 +145,7 @@ func TestAddressesBehindAProxy(t *testing.T) {
 			for _, done := range all {
 				<-done
 			}
-			until(t, "all polls have ended", func() bool { return s.streams() == 0 })
+			testrun.Eventually(t, "all polls have ended", func() bool { return s.streams() == 0 })
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // TestHowFarAnAlertCame: each state of an alert is told with who and when, in the list
@@ -41,7 +42,7 @@ func TestHowFarAnAlertCame(t *testing.T) {
 			}
 		}
 	}
-	until(t, "the delivery is noted", func() bool {
+	testrun.Eventually(t, "the delivery is noted", func() bool {
 		return strings.Contains(s.as(console, "GET", "api/v1/alerts/1/1", "").body, `"delivered"`)
 	})
 	want("an answer has left", "stored/ delivered/till")

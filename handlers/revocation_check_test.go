@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 	"doorbell/transport/transporttest"
 )
 
@@ -111,7 +112,7 @@ func (h *sessionHistory) check(name string) {
 	// The dead streams end by themselves; then the others receive an order.
 	for _, x := range h.things {
 		if x.stream != nil && x.dead() {
-			until(h.t, name+": the "+x.stream.name+" of what was ended is over", func() bool { _, ended := x.stream.state(); return ended != nil })
+			testrun.Eventually(h.t, name+": the "+x.stream.name+" of what was ended is over", func() bool { _, ended := x.stream.state(); return ended != nil })
 		}
 	}
 	a := h.nodes[0]
@@ -127,7 +128,7 @@ func (h *sessionHistory) check(name string) {
 			}
 			continue
 		}
-		until(h.t, name+": the "+x.stream.name+" of what goes on hears an order", func() bool {
+		testrun.Eventually(h.t, name+": the "+x.stream.name+" of what goes on hears an order", func() bool {
 			last, ended := x.stream.state()
 			return last == content || ended != nil
 		})

@@ -10,6 +10,7 @@ import (
 
 	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 	"doorbell/transport/transporttest"
 )
 
@@ -128,7 +129,7 @@ func (h *sessionHistory) rest() {
 			return x.stream.pings
 		}
 		was := count()
-		until(h.t, "three heartbeats", func() bool { _, ended := x.stream.state(); return ended != nil || count() >= was+3 })
+		testrun.Eventually(h.t, "three heartbeats", func() bool { _, ended := x.stream.state(); return ended != nil || count() >= was+3 })
 		if _, ended := x.stream.state(); ended == nil {
 			return // the others waited as long
 		}

@@ -17,6 +17,7 @@ import (
 	"doorbell/internal/auth"
 	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 	"doorbell/transport/transporttest"
 )
 
@@ -125,7 +126,7 @@ func TestSkyAdmission(t *testing.T) {
 		if status != 101 {
 			continue
 		}
-		until(t, c.name+" connected", func() bool { return s.streams() == 1 })
+		testrun.Eventually(t, c.name+" connected", func() bool { return s.streams() == 1 })
 		s.raise(2, doorbell.NewOrder, 1, "shop 2")
 		s.raise(1, doorbell.NewOrder, 1, c.name)
 		if got := nextAlert(t, conn); got != c.name {
@@ -133,7 +134,7 @@ func TestSkyAdmission(t *testing.T) {
 		}
 		s.raise(1, doorbell.TakenCare, 1, "")
 		_ = conn.Close() // the next one is alone
-		until(t, c.name+" left", func() bool { return s.streams() == 0 })
+		testrun.Eventually(t, c.name+" left", func() bool { return s.streams() == 0 })
 	}
 	s.do("GET", "api/v1/alerts?shop=1", "", "token", good).want(t, "the API by their header", 200, "")
 	s.do("GET", "api/v1/alerts?shop=2", "", "token", good).want(t, "another shop", 403, "forbidden")
@@ -236,7 +237,7 @@ func TestSkyPageLoadedAnew(t *testing.T) {
 		if status != 101 {
 			t.Fatal(status)
 		}
-		until(t, "connected", func() bool { return s.streams() == n+1 })
+		testrun.Eventually(t, "connected", func() bool { return s.streams() == n+1 })
 		return conn
 	}
 	closeTab := func(c *websocket.Conn) {
@@ -245,7 +246,7 @@ func TestSkyPageLoadedAnew(t *testing.T) {
 		if err := c.WriteControl(websocket.CloseMessage, going, time.Now().Add(time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		until(t, "left", func() bool { return s.streams() == 0 })
+		testrun.Eventually(t, "left", func() bool { return s.streams() == 0 })
 	}
 	s.raise(1, doorbell.NewOrder, 1, "before anybody")
 	s.raise(1, doorbell.TakenCare, 1, "")
@@ -270,7 +271,7 @@ func TestSkyPageLoadedAnew(t *testing.T) {
 	}
 	go func() { _, _, _ = page.ReadMessage() }() // a browser reads on, and answers
 	console := s.token(doorbell.RoleConsole, "till", 1)
-	until(t, "its browser's receipt", func() bool {
+	testrun.Eventually(t, "its browser's receipt", func() bool {
 		last := s.as(console, "GET", "api/v1/alerts?shop=1&limit=1", "").body
 		return strings.Contains(last, `"seq":7`) && strings.Contains(last, `"stage":"shown","reason":"plain"`)
 	})
@@ -291,7 +292,7 @@ func TestPlainClientsGetNoMarkup(t *testing.T) {
 	if _, err := console.Next(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "connected", func() bool { return s.streams() == 2 })
+	testrun.Eventually(t, "connected", func() bool { return s.streams() == 2 })
 	s.raise(1, doorbell.NewOrder, 1, "<img src=x onerror=alert(1)>2 < 3")
 	if got, want := nextAlert(t, page), "\uff1cimg src=x onerror=alert(1)>2 \uff1c 3"; got != want {
 		t.Errorf("a plain client got %q, want %q", got, want)

@@ -12,23 +12,9 @@ import (
 	"doorbell/handlers"
 	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 	"doorbell/transport/transporttest"
 )
-
-// until waits for a condition, and fails after a time that no passing run needs.
-func until(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never happened: %s", what)
-		}
-	}
-}
 
 func (s *testServer) streams() (n int) {
 	for _, c := range s.Hub.Streams() {
@@ -49,13 +35,13 @@ func TestAStalledConsoleIsCut(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(stalled.Close)
-			until(t, "connected", func() bool { return s.streams() == 1 })
+			testrun.Eventually(t, "connected", func() bool { return s.streams() == 1 })
 			const n = 400
 			for range n {
 				s.raise(1, doorbell.NewOrder, 1, strings.Repeat("x", 500))
 			}
-			until(t, "the stalled console is ended", func() bool { return s.streams() == 0 })
-			until(t, "the log says why", func() bool { // written after the console was removed
+			testrun.Eventually(t, "the stalled console is ended", func() bool { return s.streams() == 0 })
+			testrun.Eventually(t, "the log says why", func() bool { // written after the console was removed
 				logs := s.Log.String()
 				return strings.Contains(logs, "sid=stalled") && strings.Contains(logs, "reason=slow")
 			})
@@ -83,8 +69,8 @@ func TestAConsoleThatAnswersNoPingIsCut(t *testing.T) {
 	}
 	t.Cleanup(stream.Close)
 	// Nobody reads, so nobody answers the pings; little is sent, so no write blocks.
-	until(t, "connected", func() bool { return s.streams() == 1 })
-	until(t, "ended", func() bool { return s.streams() == 0 })
+	testrun.Eventually(t, "connected", func() bool { return s.streams() == 1 })
+	testrun.Eventually(t, "ended", func() bool { return s.streams() == 0 })
 	if logs := s.Log.String(); !strings.Contains(logs, "code=1013") {
 		t.Errorf("the log does not say why:\n%s", logs)
 	}
@@ -114,7 +100,7 @@ func TestStreamsEndWithTheirRight(t *testing.T) {
 		cookie := cookieOf(t, s.do("POST", "login", `{"token":"`+s.token(doorbell.RoleConsole, "till", 1)+`"}`))
 		ended := make(chan reply, 1)
 		go func() { ended <- s.do("GET", "events", "", "Cookie", cookie) }()
-		until(t, "the stream runs", func() bool { return s.streams() == 1 })
+		testrun.Eventually(t, "the stream runs", func() bool { return s.streams() == 1 })
 		s.do("POST", "logout", `{}`, "Cookie", cookie).want(t, "logout", 204, "")
 		if got := <-ended; !strings.Contains(got.body, `"event":"bye","reason":"auth"`) {
 			t.Errorf("the stream ended with %s, want bye with reason auth", got.body)
@@ -184,7 +170,7 @@ func TestSkyOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(plain.Close)
-	until(t, "connected", func() bool { return s.streams() == 1 })
+	testrun.Eventually(t, "connected", func() bool { return s.streams() == 1 })
 	s.raise(2, doorbell.NewOrder, 1, "not for shop 1")
 	s.raise(1, doorbell.NewOrder, 1, "for shop 1")
 	if m, err := plain.Next(); err != nil || m.Shop != 1 {
@@ -239,7 +225,7 @@ func TestHTTP2(t *testing.T) {
 	if res.ProtoMajor != 2 || res.StatusCode != http.StatusOK {
 		t.Fatalf("%s %d, want HTTP/2 200", res.Proto, res.StatusCode)
 	}
-	until(t, "the stream runs", func() bool { return s.streams() == 1 })
+	testrun.Eventually(t, "the stream runs", func() bool { return s.streams() == 1 })
 	s.raise(1, doorbell.NewOrder, 2, "live")
 	lines := bufio.NewScanner(res.Body)
 	for _, want := range []string{`"event":"hello"`, `"content":"kept"`, `"content":"live"`} {
@@ -250,5 +236,5 @@ func TestHTTP2(t *testing.T) {
 		}
 	}
 	leave()
-	until(t, "the stream has ended", func() bool { return s.streams() == 0 })
+	testrun.Eventually(t, "the stream has ended", func() bool { return s.streams() == 0 })
 }

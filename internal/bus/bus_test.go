@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 	"doorbell/internal/testservers"
 )
 
@@ -79,24 +80,10 @@ func runNode(t *testing.T, b Broker, key []byte, shops ...doorbell.ShopID) *node
 // patience is how long a condition may take on a busy machine.
 const patience = 20 * time.Second
 
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(patience)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("not within %s: %s", patience, what)
-		}
-	}
-}
-
 func connected(t *testing.T, nodes ...*node) {
 	t.Helper()
 	for _, n := range nodes {
-		eventually(t, "the node is connected", func() bool { return n.Err() == nil })
+		testrun.Eventually(t, "the node is connected", func() bool { return n.Err() == nil })
 	}
 }
 
@@ -168,20 +155,20 @@ func testFollow(t *testing.T, b *broker, broker Broker) {
 	sender, one, two := runNode(t, broker, testKey, 1, 2), runNode(t, broker, testKey, 1), runNode(t, broker, testKey, 2)
 	connected(t, sender, one, two)
 	sender.Publish([]doorbell.Alert{alert(1, 1), alert(2, 1), alert(1, 2)})
-	eventually(t, "each hears of its shop", func() bool { h1, _ := one.count(); h2, _ := two.count(); return h1 == 2 && h2 == 1 })
+	testrun.Eventually(t, "each hears of its shop", func() bool { h1, _ := one.count(); h2, _ := two.count(); return h1 == 2 && h2 == 1 })
 	if h, _ := sender.count(); h != 0 {
 		t.Errorf("the sender received %d of its own alerts", h)
 	}
 	one.Follow(2)
 	one.Unfollow(1)
-	eventually(t, "who follows later hears from then on", func() bool {
+	testrun.Eventually(t, "who follows later hears from then on", func() bool {
 		sender.Publish([]doorbell.Alert{alert(2, 9)})
 		s := one.seqs()
 		return s[len(s)-1] == 9
 	})
 	before, _ := one.count()
 	sender.Publish([]doorbell.Alert{alert(1, 3), alert(2, 10)})
-	eventually(t, "what follows is heard", func() bool { s := one.seqs(); return s[len(s)-1] == 10 })
+	testrun.Eventually(t, "what follows is heard", func() bool { s := one.seqs(); return s[len(s)-1] == 10 })
 	for _, seq := range one.seqs()[before:] {
 		if seq == 3 {
 			t.Error("received an alert of a shop that is not followed any more")
@@ -197,7 +184,7 @@ func testOrder(t *testing.T, b *broker, broker Broker) {
 	for seq := range doorbell.Seq(n) {
 		sender.Publish([]doorbell.Alert{alert(1, seq+1)})
 	}
-	eventually(t, "all were heard", func() bool { h, _ := other.count(); return h == n })
+	testrun.Eventually(t, "all were heard", func() bool { h, _ := other.count(); return h == n })
 	for i, m := range other.heard {
 		want := alert(1, doorbell.Seq(i+1))
 		if m.Seq != want.Seq || m.Link != want.Link || m.Type != want.Type || string(m.Data) != string(want.Encode()) {
@@ -224,12 +211,12 @@ func testForeign(t *testing.T, b *broker, broker Broker) {
 	if err := conn.Publish([]Outgoing{forged, {forged.Subject, nil}, {forged.Subject, []byte("noise")}}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "forged messages are refused", func() bool { return ours.Figures().Refused == 3 })
+	testrun.Eventually(t, "forged messages are refused", func() bool { return ours.Figures().Refused == 3 })
 	theirs.Publish([]doorbell.Alert{alert(1, 1)})
 	sender := runNode(t, broker, testKey)
 	connected(t, sender)
 	sender.Publish([]doorbell.Alert{alert(1, 5)})
-	eventually(t, "our own node is heard", func() bool { h, _ := ours.count(); return h == 1 })
+	testrun.Eventually(t, "our own node is heard", func() bool { h, _ := ours.count(); return h == 1 })
 	if h, _ := theirs.count(); h != 0 || ours.Figures().Refused != 3 {
 		t.Errorf("%d received by another installation, %d refused here", h, ours.Figures().Refused)
 	}
@@ -242,7 +229,7 @@ func testLong(t *testing.T, b *broker, broker Broker) {
 	long := alert(1, 1)
 	long.Content = strings.Repeat("\x01", doorbell.MaxContent+300) // encoded as six bytes each
 	sender.Publish([]doorbell.Alert{long})
-	eventually(t, "it was heard", func() bool { h, _ := other.count(); return h == 1 })
+	testrun.Eventually(t, "it was heard", func() bool { h, _ := other.count(); return h == 1 })
 	if m := other.heard[0]; len(m.Data) != 0 || m.Seq != 1 || m.Link != long.Link {
 		t.Errorf("received %+v, want only the alert's seq", m)
 	}
@@ -262,7 +249,7 @@ func testAsk(t *testing.T, b *broker, broker Broker) {
 	connected(t, one, two, foreign)
 	want := []string{one.sealer.node + " what?", two.sealer.node + " what?"}
 	slices.Sort(want)
-	eventually(t, "the nodes know of each other", func() bool {
+	testrun.Eventually(t, "the nodes know of each other", func() bool {
 		answers, whole := asker.Ask(t.Context(), []byte("what?"))
 		return whole && len(answers) == 2
 	})

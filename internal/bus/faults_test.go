@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // breakAndMend makes a broker fail, and checks what both nodes must do meanwhile
@@ -15,7 +16,7 @@ func breakAndMend(t *testing.T, broker Broker, breaks, mends func()) {
 	sender, other := runNode(t, broker, testKey), runNode(t, broker, testKey, 1)
 	connected(t, sender, other)
 	sender.Publish([]doorbell.Alert{alert(1, 1)})
-	eventually(t, "the first was heard", func() bool { h, _ := other.count(); return h == 1 })
+	testrun.Eventually(t, "the first was heard", func() bool { h, _ := other.count(); return h == 1 })
 	_, audits := other.count()
 	breaks()
 	began := time.Now()
@@ -25,7 +26,7 @@ func breakAndMend(t *testing.T, broker Broker, breaks, mends func()) {
 	if took := time.Since(began); took > 2*time.Second { // for 100,000 of them
 		t.Errorf("publishing took %s while the broker was gone", took)
 	}
-	eventually(t, "both know of it", func() bool { return sender.Err() != nil && other.Err() != nil })
+	testrun.Eventually(t, "both know of it", func() bool { return sender.Err() != nil && other.Err() != nil })
 	sender.Publish([]doorbell.Alert{alert(1, 2)})
 	if sender.Figures().Dropped == 0 {
 		t.Error("nothing was counted as dropped")
@@ -35,7 +36,7 @@ func breakAndMend(t *testing.T, broker Broker, breaks, mends func()) {
 	if _, now := other.count(); now <= audits {
 		t.Error("no audit was requested when the bus was connected again")
 	}
-	eventually(t, "what is published then is heard, without another Follow", func() bool {
+	testrun.Eventually(t, "what is published then is heard, without another Follow", func() bool {
 		sender.Publish([]doorbell.Alert{alert(1, 90000)})
 		s := other.seqs()
 		return s[len(s)-1] == 90000
@@ -57,11 +58,11 @@ func testFreeze(t *testing.T, b *broker, broker Broker) {
 
 func testLate(t *testing.T, b *broker, broker Broker) {
 	early, other := runNode(t, broker, testKey), runNode(t, broker, testKey, 1)
-	eventually(t, "the cause is told", func() bool { return early.Err() != nil && !errors.Is(early.Err(), errNotYet) })
+	testrun.Eventually(t, "the cause is told", func() bool { return early.Err() != nil && !errors.Is(early.Err(), errNotYet) })
 	b.start()
 	connected(t, early, other)
 	early.Publish([]doorbell.Alert{alert(1, 1)})
-	eventually(t, "it is heard", func() bool { h, _ := other.count(); return h == 1 })
+	testrun.Eventually(t, "it is heard", func() bool { h, _ := other.count(); return h == 1 })
 }
 
 // TestAlone: without a broker nothing is queued and nothing waits.

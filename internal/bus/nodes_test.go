@@ -11,6 +11,7 @@ import (
 
 	"doorbell/internal/doorbell"
 	"doorbell/internal/store"
+	"doorbell/internal/testrun"
 	"doorbell/transport"
 )
 
@@ -193,7 +194,7 @@ type pair struct {
 
 func (p *pair) connected(t *testing.T) {
 	t.Helper()
-	eventually(t, "both nodes are connected", func() bool { return p.nodes[0].bus.Err() == nil && p.nodes[1].bus.Err() == nil })
+	testrun.Eventually(t, "both nodes are connected", func() bool { return p.nodes[0].bus.Err() == nil && p.nodes[1].bus.Err() == nil })
 }
 
 func (p *pair) received() (n int64) {
@@ -211,7 +212,7 @@ func (p *pair) write(t *testing.T, when string, by, n int) {
 		p.at = append(p.at, p.nodes[by].commit(t, doorbell.OrderID(len(p.at)+1)))
 	}
 	for i, node := range p.nodes {
-		eventually(t, when+": each has all", func() bool { return node.complete(len(p.at)) })
+		testrun.Eventually(t, when+": each has all", func() bool { return node.complete(len(p.at)) })
 		late := node.latest(p.at, from)
 		t.Logf("%s: node %d at most %s late", when, i, late.Round(time.Microsecond))
 		if late > mayBeLate {
@@ -230,14 +231,14 @@ func TestQuestionsBetweenNodes(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "d.db")
 			p := &pair{nodes: []*site{startSite(t, file, broker), startSite(t, file, broker)}}
 			p.connected(t)
-			eventually(t, "both consoles are listed on each", func() bool {
+			testrun.Eventually(t, "both consoles are listed on each", func() bool {
 				return len(p.nodes[0].hub.ConsolesOfAll(t.Context(), 1)) == 2 && len(p.nodes[1].hub.ConsolesOfAll(t.Context(), 1)) == 2
 			})
 			if n := p.nodes[0].hub.AnnounceToAll(t.Context(), "closing", nil, false); n != 2 {
 				t.Errorf("announced to %d consoles, want 2", n)
 			}
 			for _, node := range p.nodes {
-				eventually(t, "each console has it", func() bool {
+				testrun.Eventually(t, "each console has it", func() bool {
 					node.mu.Lock()
 					defer node.mu.Unlock()
 					return len(node.odd) == 1 && node.odd[0] == "announce"

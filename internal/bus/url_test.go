@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"doorbell/internal/testrun"
 	"doorbell/internal/testservers"
 )
 
@@ -113,7 +114,7 @@ func TestCredentials(t *testing.T) {
 			s.Start()
 			for _, url := range c.good {
 				n := runNode(t, parsed(t, strings.Replace(url, "HOST", s.Addr, 1)), testKey)
-				eventually(t, url+" is let in", func() bool { return n.Err() == nil })
+				testrun.Eventually(t, url+" is let in", func() bool { return n.Err() == nil })
 			}
 			for url, want := range c.bad {
 				b := parsed(t, strings.Replace(url, "HOST", s.Addr, 1))

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"doorbell/internal/config"
+	"doorbell/internal/testrun"
 	"doorbell/internal/testservers"
 )
 
@@ -69,7 +70,7 @@ func TestBusOfARunningServer(t *testing.T) {
 		return res.Status + " " + string(body)
 	}
 	ready, figures := "http://"+l.Consoles.Addr().String()+"/readyz", "http://"+l.Metrics.Addr().String()+"/metrics"
-	until(t, "it is told that the bus is down", func() bool { return strings.Contains(log.String(), "bus not connected") })
+	testrun.Eventually(t, "it is told that the bus is down", func() bool { return strings.Contains(log.String(), "bus not connected") })
 	if got := ask(ready); !strings.HasPrefix(got, "200") || !strings.Contains(got, `"bus":"down","reasons":["the bus is not connected"]`) {
 		t.Errorf("/readyz without the broker: %s", got)
 	}
@@ -77,7 +78,7 @@ func TestBusOfARunningServer(t *testing.T) {
 		t.Error("the figures don't tell that the bus is down")
 	}
 	broker.Start()
-	until(t, "the bus is connected", func() bool { return strings.Contains(ask(figures), "\ndoorbell_bus_connected 1\n") })
+	testrun.Eventually(t, "the bus is connected", func() bool { return strings.Contains(ask(figures), "\ndoorbell_bus_connected 1\n") })
 	if got := ask(ready); !strings.Contains(got, `"bus":"ok","reasons":[]`) {
 		t.Errorf("/readyz with the broker: %s\n%s", got, log.String())
 	}

@@ -16,6 +16,7 @@ import (
 
 	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // lockedBuffer collects what several goroutines log.
@@ -34,20 +35,6 @@ func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
-}
-
-// until waits for a condition; a passing run never waits so long.
-func until(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatal("never happened: " + what)
-		}
-		<-tick.C
-	}
 }
 
 // TestStopGivesTheLeaseBack: a stop with webhooks configured warns of nothing,
@@ -73,7 +60,7 @@ func TestStopGivesTheLeaseBack(t *testing.T) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- a.Run(ctx, Listeners{Consoles: ln}, io.Discard) }()
-		until(t, "the server is ready", func() bool { return strings.Contains(log.String(), "msg=ready") })
+		testrun.Eventually(t, "the server is ready", func() bool { return strings.Contains(log.String(), "msg=ready") })
 		if _, _, err := a.service.RaiseAlert(ctx, doorbell.Raise{Type: doorbell.NewOrder, Shop: 1, Number: fmt.Sprint("A-", i)}, doorbell.Key{}); err != nil {
 			t.Fatal(err)
 		}

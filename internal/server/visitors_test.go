@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"doorbell/handlers"
+	"doorbell/internal/testrun"
 	"doorbell/transport/transporttest"
 )
 
@@ -53,20 +54,6 @@ func (c *visitors) count() (n int) {
 		n += of
 	}
 	return n
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(20 * time.Second); !holds(); {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never happened: %s", what)
-		}
-	}
 }
 
 // TestConnectionsOfAnAddress: up to the limit they are served; a few more are
@@ -116,7 +103,7 @@ func TestConnectionsOfAnAddress(t *testing.T) {
 	for _, c := range conns {
 		_ = c.Close()
 	}
-	eventually(t, "none is counted", func() bool { return v.count() == 0 })
+	testrun.Eventually(t, "none is counted", func() bool { return v.count() == 0 })
 	c, err := dial()
 	if err == nil {
 		err = ask(c)
@@ -179,7 +166,7 @@ func TestNoConnectionStaysCounted(t *testing.T) {
 		})
 	}
 	all.Wait()
-	eventually(t, "none is counted", func() bool { return v.count() == 0 && len(v.open) == 0 })
+	testrun.Eventually(t, "none is counted", func() bool { return v.count() == 0 && len(v.open) == 0 })
 }
 
 // TestWhoIsAClient: a proxy, this machine and a Unix socket are none; an IPv6
