@@ -54,6 +54,9 @@ type Options struct {
 	Durable bool
 	// Settings are further settings of the server, NAME=VALUE.
 	Settings []string
+	// Space puts the server on a disk of its own with that many bytes, for FillDisk;
+	// this needs root.
+	Space int64
 }
 
 // Server is a started server.
@@ -90,15 +93,20 @@ func Start(k Kind, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Space > 0 {
+		if err := syscall.Mount("tmpfs", folder, "tmpfs", 0, fmt.Sprintf("size=%d", o.Space)); err != nil {
+			return nil, errors.Join(fmt.Errorf("mount a small disk: %w", err), os.Remove(folder))
+		}
+	}
 	s := &Server{Kind: k, options: o, folder: folder}
 	if err := errors.Join(os.Chmod(folder, 0o755), s.own(folder)); err != nil { //nolint:gosec // another user's program starts in it
-		return nil, errors.Join(err, os.RemoveAll(folder))
+		return nil, errors.Join(err, s.remove())
 	}
 	if err := k.make(s); err != nil {
-		return nil, errors.Join(fmt.Errorf("create the data folder of %s: %w", k.Name, err), os.RemoveAll(folder))
+		return nil, errors.Join(fmt.Errorf("create the data folder of %s: %w", k.Name, err), s.remove())
 	}
 	if err := s.Start(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(folder))
+		return nil, errors.Join(err, s.remove())
 	}
 	return s, nil
 }
@@ -268,7 +276,53 @@ func (s *Server) Close() error {
 	s.Thaw()
 	err := s.admin.Close()
 	s.Kill()
+	return errors.Join(err, s.remove())
+}
+
+// remove removes the server's folder, and the disk below it.
+func (s *Server) remove() (err error) {
+	if s.options.Space > 0 {
+		err = syscall.Unmount(s.folder, syscall.MNT_DETACH)
+	}
 	return errors.Join(err, os.RemoveAll(s.folder))
+}
+
+// filler is the file that takes the free space of a small disk.
+func (s *Server) filler() string { return filepath.Join(s.folder, "filler") }
+
+// FillDisk takes all that is free on the server's own disk.
+func (s *Server) FillDisk() error {
+	f, err := os.Create(s.filler())
+	if err != nil {
+		return err
+	}
+	block := make([]byte, 64<<10)
+	for err == nil {
+		_, err = f.Write(block)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		return errors.Join(err, f.Close())
+	}
+	return f.Close()
+}
+
+// FreeDisk gives the space back, and starts the server again if it has ended for
+// want of it.
+func (s *Server) FreeDisk() error {
+	if err := os.Remove(s.filler()); err != nil {
+		return err
+	}
+	select {
+	case <-s.ended:
+		return s.Start()
+	case <-time.After(time.Second): // it may be about to end
+	}
+	select {
+	case <-s.ended:
+		return s.Start()
+	default:
+		return nil
+	}
 }
 
 // family returns the server's processes: PostgreSQL's have sessions of their own.
