@@ -104,7 +104,7 @@ func TestFullServer(t *testing.T) {
 					t.Fatal(err)
 				}
 				before := refused()
-				waitFor(t, func() bool { return refused() > before+20 })
+				waitFor(t, func() bool { return refused() > before+3 })
 				if err := s.Check(t.Context()); err == nil {
 					t.Error("ready on a full disk")
 				}
