@@ -102,7 +102,7 @@ func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.S
 	t.running.Add(1)
 	t.mu.Unlock()
 	m := t.melody(s.Heartbeat)
-	// melody's own check compares nothing; the HTTP edge has done it.
+	// melody accepts every Origin; the HTTP edge has checked it.
 	refused := make(chan error, 1)
 	go func() {
 		defer t.running.Done()
@@ -110,19 +110,19 @@ func (t *Transport) Serve(w http.ResponseWriter, r *http.Request, s *transport.S
 	}()
 	select {
 	case <-up:
-		// Here and not in connected: it goes deep, and melody's goroutine would
-		// keep the stack for as long as the console stays.
+		// Called here and not in connected: Run needs a deep stack, which melody's
+		// goroutine would keep for as long as the console stays.
 		s.Run(context.WithoutCancel(r.Context()), c)
 		close(ready)
 		return transport.Detached, nil
-	case err := <-refused: // never of one that is up: that waits for ready
+	case err := <-refused: // only before the upgrade: a connection that is up waits for ready
 		s.Leave(r.Context(), 0, notUpgraded)
 		// The upgrader has answered, or failed on a connection that it had taken.
 		return transport.Detached, fmt.Errorf("upgrade: %w", err)
 	}
 }
 
-// notUpgraded is why a session leaves that never had a connection.
+// notUpgraded is the reason of a session that never had a connection.
 const notUpgraded = "not upgraded"
 
 // Shutdown implements transport.Transport: it refuses upgrades from now on.
@@ -143,9 +143,9 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 	}
 }
 
-// lasting is the context of what a connection asks the log for: bounded reads,
-// which need no end of their own. One that ends with the connection would hold
-// on to net/http's, 0.8 KiB for each console.
+// lasting is the context of a connection's reads from the log. Each read is bounded
+// and needs no context that ends; one that ends with the connection would keep
+// net/http's request in memory, 0.8 KiB for each console.
 var lasting = context.Background()
 
 // conn is a session's sink.
@@ -161,27 +161,27 @@ type conn struct {
 	mu     sync.Mutex // guards all below
 	ending bool
 	full   bool
-	queued int // messages handed to melody that are not written yet
+	queued int // messages passed to melody and not written yet
 	behind transport.Carried[[]transport.Numbered]
-	empty  chan struct{} // closed when none is; nil while nobody waits for that
+	empty  chan struct{} // closed when queued is 0; nil while nobody waits for that
 	code   int           // the close code, ours or theirs
 	reason string
-	fault  bool // of the client: reading ended with it
+	fault  bool // reading ended with a fault of the client
 	cut    *time.Timer
 }
 
-// connected runs before melody's write pump, which takes what Serve queues
-// meanwhile.
+// connected runs before melody's write pump, which later takes what Serve queues in
+// the meantime.
 func (c *conn) connected(s *melody.Session) {
 	c.melody, c.raw = s, s.WebsocketConnection()
-	s.Request = nil // melody would hold it as long as the session
+	s.Request = nil // melody would keep it as long as the session
 	c.raw.SetCloseHandler(c.left)
 	c.line.left, c.line.sent = c.taken, c.sent
-	if c.line.asks { // its pong leads to answered, behind melody's own handler
-		_ = c.raw.WriteControl(websocket.PingMessage, nil, time.Now().Add(c.line.timeout)) // else reading ends too
+	if c.line.asks { // at its pong melody's handler is replaced by answered
+		_ = c.raw.WriteControl(websocket.PingMessage, nil, time.Now().Add(c.line.timeout)) // if it fails, reading ends too
 	}
 	up, ready := c.up, c.ready
-	c.up, c.ready = nil, nil // done with: not to be kept for every console
+	c.up, c.ready = nil, nil // no longer needed: memory of every console
 	close(up)
 	<-ready
 }
@@ -200,8 +200,8 @@ func (c *conn) disconnected() {
 	c.line.hangUp(fault)
 }
 
-// TrySend implements transport.Sink. melody's Write returns nil for a message
-// that it drops and tells by HandleError, in the same call.
+// TrySend implements transport.Sink. For a message that it drops, melody's Write
+// returns nil and calls failed before it returns.
 func (c *conn) TrySend(m transport.Message) bool {
 	if err := c.melody.Write(m.Data); err != nil {
 		return false
@@ -209,24 +209,24 @@ func (c *conn) TrySend(m transport.Message) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.full {
-		c.queued++ // melody's writer may have counted it off already
+		c.queued++ // melody's writer may have subtracted it already
 	}
 	return !c.full
 }
 
-// TrySendBurst implements transport.BurstSink. melody gets the first alert; the
-// line beneath it writes the others behind that.
+// TrySendBurst implements transport.BurstSink. melody gets the first alert; the line
+// beneath melody writes the others behind it.
 func (c *conn) TrySendBurst(b transport.Burst) bool {
 	c.mu.Lock()
-	// The session sends one message at a time: all that it sent before is counted.
+	// The session sends one message at a time: all earlier ones are counted.
 	c.behind.Add(c.queued, b.Alerts[1:])
 	c.mu.Unlock()
 	return c.TrySend(transport.Message{Data: b.Alerts[0].Data})
 }
 
-// taken counts a message off melody's queue, and returns what is to be written
-// behind it. TrySend counts a message after it was queued, so what is counted is
-// there: another one follows.
+// taken subtracts a message that melody took from its queue, and returns the alerts
+// to write behind it, and whether another message is queued. TrySend counts a message
+// only after it was queued, so a counted one is certain to follow.
 func (c *conn) taken() (behind []transport.Numbered, more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -235,7 +235,7 @@ func (c *conn) taken() (behind []transport.Numbered, more bool) {
 	return behind, c.queued > 0
 }
 
-// sent runs in melody's writer.
+// sent is called in melody's writer, after a write of n messages.
 func (c *conn) sent(n int) {
 	c.mu.Lock()
 	if c.queued <= 0 && c.empty != nil {
@@ -246,9 +246,9 @@ func (c *conn) sent(n int) {
 	c.session.Sent(lasting, n)
 }
 
-// left answers the client's close, behind the answers to what it sent before:
-// gorilla's own handler overtakes melody's queue. Runs in the reader, which has
-// nothing more to read.
+// left answers the client's close frame after all queued messages; gorilla's own
+// handler would overtake melody's queue. It runs in the reader, which has nothing
+// more to read.
 func (c *conn) left(code int, _ string) error {
 	if c.line.parting.Load() != together { // this is the answer to ours
 		return nil
@@ -275,8 +275,8 @@ func (c *conn) left(code int, _ string) error {
 // Close implements transport.Sink.
 func (c *conn) Close(r transport.Reason) { c.end(r.CloseCode(), r.String()) }
 
-// end sends a close frame behind what is queued, and cuts the connection when
-// that takes too long: melody drops the frame where its buffer is full.
+// end queues a close frame behind the messages, and cuts the connection if that takes
+// too long: melody drops the frame if its buffer is full.
 func (c *conn) end(code int, reason string) {
 	c.mu.Lock()
 	if c.ending {
@@ -286,7 +286,7 @@ func (c *conn) end(code int, reason string) {
 	c.ending, c.code, c.reason = true, code, reason
 	msg := websocket.FormatCloseMessage(code, reason)
 	c.cut = time.AfterFunc(transport.Grace, func() {
-		// May wait for the writer that is stuck; the close behind it ends both.
+		// The write may wait for a writer that is stuck; Close then ends both.
 		deadline := time.Now().Add(100 * time.Millisecond)
 		_ = c.raw.WriteControl(websocket.CloseMessage, msg, deadline) // best effort on a dead line
 		_ = c.raw.Close()
@@ -295,8 +295,8 @@ func (c *conn) end(code int, reason string) {
 	_ = c.melody.CloseWithMsg(msg) // closed already: nothing left to do
 }
 
-// failed learns of a dropped message (in the caller of TrySend), of a failed
-// write and of how reading ended.
+// failed is called by melody for a dropped message (in the caller of TrySend), for a
+// failed write, and when reading ends.
 func (c *conn) failed(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -321,8 +321,8 @@ func (c *conn) failed(err error) {
 	}
 }
 
-// isFault reports whether reading ended because of what the client sent, which
-// gorilla has told it by a close frame.
+// isFault reports whether reading ended because the client sent something invalid;
+// gorilla has answered that with a close frame.
 func isFault(err error) bool {
 	_, closed := errors.AsType[*websocket.CloseError](err)
 	_, network := errors.AsType[net.Error](err)
