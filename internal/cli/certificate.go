@@ -29,6 +29,10 @@ func certificate(_ context.Context, args []string, out io.Writer) error {
 	if *dir == "" {
 		*dir = filepath.Join(server.DataDir(cfg.Config), "tls")
 	}
+	// The server may run in another folder.
+	if *dir, err = filepath.Abs(*dir); err != nil {
+		return err
+	}
 	list := ownNames()
 	if *names != "" {
 		list = nil
