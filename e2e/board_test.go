@@ -124,6 +124,7 @@ func TestBoard(t *testing.T) {
 			li.querySelector('.undo').hidden = true;
 			return u.width > 60 && u.right < a.left;
 		})`,
+		"the undo button says so": `[...document.querySelectorAll('#open .undo')].every((b) => b.textContent === 'Undo' && b.getAttribute('aria-label').startsWith('Undo 2026'))`,
 		"banners move no button": `(() => {
 			const at = () => document.querySelector('#open .accept').getBoundingClientRect().top;
 			const before = at(), banners = [...document.querySelectorAll('#notices .banner')], were = banners.map((b) => b.hidden);
@@ -169,7 +170,7 @@ func TestBoard(t *testing.T) {
 	eventually(t, "the second tab has the cards", func() bool { return second.cards() == 3 })
 	p.accept()
 	eventually(t, "the second tab's card is faded, and has no button", func() bool {
-		return second.js(`document.querySelector('.alert[data-elsewhere="yes"] .accept')?.hidden`) == "true"
+		return second.js(`document.querySelector('.alert[data-state="elsewhere"] .accept')?.hidden`) == "true"
 	})
 	// A reminder cancels the press.
 	s.raise(service, 2, 1)
@@ -199,10 +200,32 @@ func TestBoard(t *testing.T) {
 	}
 	eventually(t, "the place closes when the hand is away", func() bool { return p.js(`document.querySelector('#open > .ghost') === null`) == "true" })
 	p.till()
+	wrongClock(t, s)
 	p.words(s, service)
 	stays(t, s, service)
 	if errs := p.counts().Errors; len(errs) != 0 {
 		t.Errorf("errors on the page: %v", errs)
+	}
+}
+
+// wrongClock opens the board on a device whose clock is an hour ahead: the ages are
+// right, and the page tells how far the clock is off.
+func wrongClock(t *testing.T, s *server) {
+	t.Helper()
+	p := openPage(t, "about:blank")
+	if _, err := p.EvalOnNewDocument(`const now = Date.now; Date.now = () => now() + 3600e3;`); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Navigate(s.link()); err != nil {
+		t.Fatal(err)
+	}
+	p.waitLink("websocket")
+	eventually(t, "the page says that the clock is off", func() bool {
+		return p.js(`document.getElementById('skew').hidden || document.getElementById('skew').textContent`) == "This device’s clock is 1 hour fast: set it right"
+	})
+	eventually(t, "the cards are there", func() bool { return p.cards() > 0 })
+	if ages := p.js(`[...document.querySelectorAll('#open .age')].map((e) => e.textContent).filter((age) => !/^(now|[12] min)$/.test(age))`); ages != "" {
+		t.Errorf("on a device whose clock is an hour ahead orders of just now are %s old", ages)
 	}
 }
 

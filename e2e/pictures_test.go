@@ -30,8 +30,8 @@ func (s *server) evening() {
 }
 
 // TestTwentyOrders: on a wall all twenty open orders are on the screen at once, on
-// every screen no card is cut at its side or covers another one. The pictures are
-// those of the documents.
+// every screen no card is cut at its side or covers another one, and the number is
+// the largest text. The pictures are those of the documents.
 func TestTwentyOrders(t *testing.T) {
 	bin, err := jumperBinary()
 	if err != nil {
@@ -85,10 +85,12 @@ func TestTwentyOrders(t *testing.T) {
 }
 
 // wrongPlaces names the cards that are cut, or covered, or, where all must be,
-// not on the screen.
+// not on the screen, and a number that is not much larger than its card's age.
 const wrongPlaces = `(all) => {
   const cards = [...document.querySelectorAll('#open > .alert')].map((li) => ({name: li.dataset.key, r: li.getBoundingClientRect()}));
   const out = [];
+  const size = (part) => Number.parseFloat(getComputedStyle(document.querySelector('#open ' + part)).fontSize);
+  if (size('.tail') < 2 * size('.age')) out.push('the number that is called out is ' + size('.tail') + ' px, the age ' + size('.age'));
   for (const {name, r} of cards) {
     if (r.left < 0 || r.right > innerWidth) out.push(name + ' is cut at its side');
     if (all && (r.top < 0 || r.bottom > innerHeight)) out.push(name + ' is not on the screen: ' + Math.round(r.top) + ' to ' + Math.round(r.bottom));

@@ -115,11 +115,20 @@ func TestUndo(t *testing.T) {
 		_, got := s.call("GET", "api/v1/orders/1", service, nil)
 		return got["status"]
 	}
+	flashes := func(want string) {
+		t.Helper()
+		if got := p.js(`document.body.classList.contains('ringing')`); got != want {
+			t.Errorf("the frame flashes: %s, want %s", got, want)
+		}
+	}
+	flashes("true")
 	p.accept()
 	if got := status(); got != float64(2) {
 		t.Errorf("status %v at once after the press, want 2", got)
 	}
+	flashes("false")
 	p.undo()
+	flashes("true")
 	p.accept()
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
@@ -207,6 +216,16 @@ func TestHistory(t *testing.T) {
 	eventually(t, "a page of history", func() bool { return rows() == "30" })
 	p.click("#more")
 	eventually(t, "the rest", func() bool { return rows() == "40" })
+	// What comes meanwhile neither folds the list nor takes the focus.
+	p.js(`document.querySelectorAll('#history summary')[35].focus()`)
+	focused := p.js(`document.activeElement.textContent`)
+	s.call("POST", "api/v1/alerts", service, map[string]any{"type": 1, "shopId": 1, "orderId": 41, "number": "H-new", "content": "桌号 40"})
+	eventually(t, "the new one is in the list, which is as long as before", func() bool {
+		return strings.Contains(p.js(`document.querySelector('#history summary').textContent`), "桌号 40") && rows() == "40"
+	})
+	if now := p.js(`document.activeElement.textContent`); now != focused || !strings.Contains(now, "桌号") {
+		t.Errorf("the focus was on %q, and is on %q after the next alert", focused, now)
+	}
 	p.MustElement("#search").MustInput("H-007")
 	eventually(t, "what was searched", func() bool { return rows() == "1" })
 	p.MustElement("#search").MustSelectAllText().MustInput("100%")

@@ -1,6 +1,7 @@
 // @ts-check
 import { t } from '../../shared/i18n.js';
 import { element } from '../../shared/page.js';
+import { INERT, UNDO } from './accepts.js';
 import { ageWords, fold, isOurs, numberParts, shade } from './words.js';
 
 /**
@@ -22,7 +23,8 @@ function button(className, text) {
 /**
  * One order on the screen. Its parts are made once; an update touches what has
  * changed. Its accept button never moves within it, and its undo button is
- * where no card has an accept button.
+ * where no card has an accept button. A press only shows and hides parts that
+ * have their place already: it costs one card's paint, and no layout.
  */
 export class CardElement {
   /** @param {Card} card @param {State} state */
@@ -36,6 +38,7 @@ export class CardElement {
     this.pinned = false;
     this.minute = -1;
     this.unfolded = false;
+    this.long = false; // a sentence stands where a number does
     this.gone = false;
     this.li = element('li', 'alert', '');
     this.li.dataset.key = card.key;
@@ -56,6 +59,7 @@ export class CardElement {
     this.told = element('p', 'told', '');
     this.missed = element('p', 'missed', '');
     this.missing = 0;
+    this.inert = 0;
     const head = element('p', 'head', '');
     head.append(this.kind, this.rest);
     this.heading.append(this.tail);
@@ -63,25 +67,66 @@ export class CardElement {
     foot.append(this.asked, this.where);
     this.li.append(head, this.heading, foot, this.age, this.accept, this.told, this.detail, this.undo, this.missed);
     this.card = card;
-    this.update(card, state);
+    this.state = state;
+    this.write();
+    this.follow();
+  }
+
+  /** Tells whether this leaves every part the size that it has: then nothing can move. @param {Card} card @param {State} state */
+  keepsSize(card, state) {
+    return card === this.card && state !== 'elsewhere' && this.state !== 'elsewhere';
   }
 
   /** @param {Card} card @param {State} state */
   update(card, state) {
+    const written = card === this.card;
+    const followed = written && state === this.state;
     this.card = card;
-    const { li } = this;
-    const under = state === 'undo' || state === 'sending';
-    const name = `alert ${card.kind}${under ? ' pending' : ''}${this.unfolded ? ' unfolded' : ''}`;
-    if (li.className !== name) li.className = name;
-    li.dataset.state = state;
-    li.dataset.elsewhere = state === 'elsewhere' ? 'yes' : '';
+    this.state = state;
+    if (!written) this.write();
+    if (!followed) this.follow();
+  }
+
+  /** Writes what is known of the order. */
+  write() {
+    const { card } = this;
     text(this.kind, card.test ? `${t(`kind_${card.kind}`)} · ${t('test')}` : t(`kind_${card.kind}`));
     this.number();
     const { table, pickup } = card.detail ?? {};
     text(this.where, [table && t('table', { t: table }), pickup && t('pickup', { p: pickup })].filter(Boolean).join(' · '));
-    this.buttons(state);
+    const name = `${t(card.kind === 'order' ? 'accept' : 'gotIt')} ${card.number || card.content}`;
+    text(this.accept, t(card.kind === 'order' ? 'accept' : 'gotIt'));
+    this.accept.setAttribute('aria-label', name);
+    this.undo.setAttribute('aria-label', `${t('undo')} ${card.number || card.content}`);
     this.lines();
     this.minute = -1;
+  }
+
+  /** Shows who is accepting the order, and the button for what can be done. */
+  follow() {
+    const { li, card, state } = this;
+    const under = state === 'undo' || state === 'sending';
+    const name = ['alert', card.kind, under && 'pending', this.unfolded && 'unfolded', this.long && 'sentence'].filter(Boolean).join(' ');
+    if (li.className !== name) li.className = name;
+    text(this.told, state === 'elsewhere' ? t('acceptingElsewhere') : t(card.kind === 'order' ? 'accepting' : 'noting'));
+    if (li.dataset.state === state) return;
+    li.dataset.state = state;
+    this.accept.hidden = state !== 'open';
+    this.undo.hidden = state !== 'undo';
+    if (state === 'undo') this.canUndo();
+  }
+
+  /** Shows the undo button as inert for a moment, with all of its time left. */
+  canUndo() {
+    this.undo.dataset.inert = 'yes';
+    this.ran(0);
+    clearTimeout(this.inert);
+    this.inert = setTimeout(() => delete this.undo.dataset.inert, INERT);
+  }
+
+  /** Shows how much of the time to undo is left. @param {number} ms how much has gone */
+  ran(ms) {
+    this.undo.style.backgroundSize = `${Math.round(100 * Math.max(0, 1 - ms / UNDO))}% 5px`;
   }
 
   number() {
@@ -90,21 +135,8 @@ export class CardElement {
     text(this.rest, rest);
     text(this.tail, tail);
     this.heading.setAttribute('aria-label', number || content);
-    this.li.classList.toggle('sentence', tail.length > 8);
-  }
-
-  /** @param {State} state */
-  buttons(state) {
-    const { card } = this;
-    const word = card.kind === 'order' ? t('accept') : t('gotIt');
-    const name = `${word} ${card.number || card.content}`;
-    const free = state === 'open';
-    text(this.accept, word);
-    if (this.accept.getAttribute('aria-label') !== name) this.accept.setAttribute('aria-label', name);
-    this.accept.hidden = !free;
-    this.undo.hidden = state !== 'undo';
-    this.undo.setAttribute('aria-label', `${t('undo')} ${card.number || card.content}`);
-    text(this.told, free ? '' : state === 'elsewhere' ? t('acceptingElsewhere') : t(card.kind === 'order' ? 'accepting' : 'noting'));
+    this.long = tail.length > 8;
+    this.heading.dataset.brief = this.long ? '' : tail;
   }
 
   /** Writes what was ordered: a part of it, or all when somebody asked. */
@@ -163,17 +195,20 @@ export class CardElement {
     this.li.removeAttribute('tabindex');
   }
 
-  /** Shows that a press did not count. */
-  miss() {
-    this.missed.textContent = t('pressAgain'); // anew each time: a second press is told, too
+  /** Shows that a press did not count, and why. @param {string} [words] */
+  miss(words = t('pressAgain')) {
+    this.missed.textContent = words; // anew each time: a second press is told, too
+    this.li.dataset.missed = '';
     clearTimeout(this.missing);
-    this.missing = setTimeout(() => text(this.missed, ''), MISSED);
+    this.missing = setTimeout(() => {
+      text(this.missed, '');
+      delete this.li.dataset.missed;
+    }, MISSED);
   }
 
   /** Shows that the press was taken back, because the customer asked again. */
   takenBack() {
-    this.miss();
-    text(this.missed, t('askedAgain'));
+    this.miss(t('askedAgain'));
   }
 }
 

@@ -3,6 +3,7 @@
 import { serverNow } from '../../shared/clock.js';
 import { INERT } from './accepts.js';
 import { CardElement } from './card.js';
+import { glide, places } from './glide.js';
 import { Hold } from './hold.js';
 import { Presses } from './press.js';
 import { Standing } from './standing.js';
@@ -17,7 +18,6 @@ import { Standing } from './standing.js';
  * @typedef {{list: HTMLElement, card: (order: string) => Card | undefined, cards: () => Card[], accepts: () => Accepts}} Options
  */
 
-const GLIDE = 180; // ms that cards take to close a gap
 const UNSEEN = 250; // ms before a change is drawn without a frame: the page may be hidden
 const AWAY = 20_000; // ms without a hand before the page goes back to what rings
 
@@ -104,6 +104,7 @@ export class Wall {
     cancelAnimationFrame(this.frame);
     clearTimeout(this.late);
     this.frame = 0;
+    this.moveFocus(); // before anything is written: it reads the layout
     const now = performance.now();
     const fresh = document.createDocumentFragment();
     for (const order of this.dirty) {
@@ -113,10 +114,8 @@ export class Wall {
       if (el && el.key !== card?.key) this.leave(el, now);
       if (!card) continue;
       if (el && el.key === card.key) {
-        this.pin(el);
-        const focused = document.activeElement;
+        if (!el.keepsSize(card, state)) this.pin(el);
         el.update(card, state);
-        if (focused instanceof HTMLElement && focused.hidden && el.li.contains(focused)) el.li.focus({ preventScroll: true });
         el.tick(serverNow());
       } else fresh.append(this.come(card, state).li);
     }
@@ -139,20 +138,36 @@ export class Wall {
 
   /** Turns the element of a card that went into a ghost, which keeps its place. @param {CardElement} el @param {number} now */
   leave(el, now) {
-    const focused = el.li.contains(document.activeElement);
     this.shown.delete(el.order);
     this.ghosts.add(el);
     this.standing.forget(el);
     this.hold.removed(now);
-    if (focused) this.focusNear(el);
     el.leave();
   }
 
-  /** Moves the focus to a neighbour; an Enter that was meant for the card that went does nothing there. @param {CardElement} el */
+  /** Tells whether the card is about to become a ghost. @param {CardElement} el */
+  goes(el) {
+    return this.dirty.has(el.order) && this.o.card(el.order)?.key !== el.key;
+  }
+
+  /**
+   * Moves the focus off what is about to go: a button to its card, a card to its
+   * neighbour, where an Enter that was meant for the card that went does nothing.
+   */
+  moveFocus() {
+    const at = document.activeElement;
+    const el = this.elementAt(at);
+    if (!el || !this.dirty.has(el.order)) return;
+    const state = this.o.accepts().state(el.order);
+    if (this.goes(el)) this.focusNear(el);
+    else if ((at === el.accept && state !== 'open') || (at === el.undo && state !== 'undo')) el.li.focus({ preventScroll: true });
+  }
+
+  /** @param {CardElement} el */
   focusNear(el) {
     const near = (/** @type {'nextElementSibling' | 'previousElementSibling'} */ way) => {
       let li = el.li[way];
-      while (li?.classList.contains('ghost')) li = li[way];
+      for (let there = this.elementAt(li); li && (!there || this.goes(there)); there = this.elementAt(li)) li = li[way];
       return /** @type {HTMLElement | null} */ (li);
     };
     this.standing.moves(this.focused);
@@ -211,11 +226,23 @@ export class Wall {
     return grown.length > 0;
   }
 
+  /** Returns the cards that may move when the gaps close: those after the first that goes, or gets another height. */
+  behind() {
+    const all = [...this.list.children];
+    const from = this.unsorted ? 0 : all.findIndex((li) => this.changes(this.elementAt(li)));
+    return all.slice(from).flatMap((li) => this.elementAt(li) ?? []);
+  }
+
+  /** @param {CardElement | undefined} el */
+  changes(el) {
+    return !el || this.pinned.has(el);
+  }
+
   /** Closes the gaps, puts the cards in order and gives each its height; each that moves is noted as moving. */
   settle() {
     if (this.ghosts.size === 0 && !this.unsorted && !this.grown()) return;
-    const still = [...this.shown.values()];
-    const before = new Map(still.map((el) => [el, el.li.getBoundingClientRect()]));
+    const behind = this.behind();
+    const from = places(behind);
     const focused = document.activeElement;
     for (const el of this.ghosts) this.sizes.unobserve(el.li);
     for (const el of this.ghosts) el.li.remove();
@@ -226,17 +253,13 @@ export class Wall {
     this.hold.settled(performance.now());
     this.unsorted = false;
     if (focused instanceof HTMLElement && focused !== document.activeElement) focused.focus({ preventScroll: true });
+    // All is read before anything glides: each glide would make the next reading a layout.
+    const to = new Map([...from.keys()].map((el) => [el, el.li.getBoundingClientRect()]));
     const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-    for (const [el, from] of before) {
-      const to = el.li.getBoundingClientRect();
-      el.height = to.height;
-      if (from.left === to.left && from.top === to.top) continue;
-      this.standing.moves(el, GLIDE);
-      if (calm || (to.top > innerHeight && from.top > innerHeight)) continue;
-      const moved = `translate(${from.left - to.left}px, ${from.top - to.top}px)`;
-      const glide = el.li.animate([{ transform: moved }, { transform: 'none' }], { duration: GLIDE, easing: 'ease-out' });
-      // It may begin late: what still glides does not stand.
-      glide.onfinish = () => this.standing.moves(el);
+    for (const el of behind) {
+      const [was, is] = [from.get(el), to.get(el)];
+      if (was && is) glide(el, was, is, { calm, standing: this.standing });
+      else this.standing.moves(el);
     }
   }
 
@@ -244,6 +267,7 @@ export class Wall {
   tick(rings) {
     const now = serverNow();
     for (const el of this.shown.values()) el.tick(now);
+    for (const [order, p] of this.o.accepts().pending) if (p.state === 'undo') this.shown.get(order)?.ran(Date.now() - p.at);
     const seen = Math.max(this.hold.hand, this.standing.all);
     if (this.standing.shifted) return;
     if (rings && scrollY > 0 && performance.now() - seen > AWAY) scrollTo({ top: 0 });

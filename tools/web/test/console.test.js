@@ -1,6 +1,7 @@
 // The console's rules about sound and tabs.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ahead, heardTime, serverNow } from '../../../static/shared/clock.js';
 import { CURES, judge, verdict } from '../../../static/doctor/diagnosis.js';
 import { bars } from '../../../static/console/figures.js';
 import { hearing, outcome } from '../../../static/console/history.js';
@@ -25,6 +26,18 @@ test('settings that are none are left out', () => {
   });
   for (const text of [null, '', '1', 'null', '{']) assert.deepEqual(read(text, ''), defaults(''));
   assert.equal(defaults('Linux; Android 14').awake, true);
+});
+
+test("a time is the server's, whatever this device's clock says", () => {
+  const device = 1_000_000_000;
+  heardTime(device - 3_600_000, device);
+  assert.deepEqual([serverNow(device), serverNow(device + 5000), ahead()], [device - 3_600_000, device - 3_595_000, 3_600_000]);
+  heardTime(device - 3_600_000 - 900, device); // whole seconds, and on its way: no news
+  assert.equal(ahead(), 3_600_000);
+  heardTime(Number.NaN, device);
+  assert.equal(ahead(), 3_600_000);
+  heardTime(device, device);
+  assert.equal(serverNow(device), device);
 });
 
 test('a lease has one holder, who renews it; the next one waits for its end', () => {
