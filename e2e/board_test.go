@@ -21,8 +21,14 @@ new PerformanceObserver((l) => { for (const e of l.getEntries()) watched.long.pu
 new PerformanceObserver((l) => { for (const e of l.getEntries()) if (!e.hadRecentInput) watched.shift += e.value; }).observe({type: 'layout-shift'});
 const painted = (f) => requestAnimationFrame(() => setTimeout(f));
 const seqOf = (e) => Number(e.closest('li').dataset.key.split(/[:@]/)[1]);
-let lifted = 0;
-addEventListener('pointerup', () => { lifted = performance.now(); }, true);
+addEventListener('pointerup', (e) => {
+  const had = watched.took.length; // a press is timed from the finger's lifting to the end of the frame that shows it
+  const look = () => painted(() => {
+    if (watched.took.length > had) watched.accepts.push(Math.round(performance.now() - e.timeStamp));
+    else if (performance.now() - e.timeStamp < 1000) look();
+  });
+  look();
+}, true);
 new MutationObserver((l) => {
   for (const m of l) {
     const at = m.target.nodeType === 1 ? m.target : m.target.parentElement;
@@ -30,7 +36,6 @@ new MutationObserver((l) => {
     if (m.attributeName === 'class' && at.matches('li.pending') && !/pending/.test(m.oldValue)) {
       watched.took.push(seqOf(at));
       watched.tookKeys.push(at.dataset.key);
-      painted(() => watched.accepts.push(Math.round(performance.now() - lifted)));
     }
     if (m.type === 'childList' && at.matches('.missed') && at.textContent) {
       watched.missed.push(seqOf(at));
