@@ -45,6 +45,7 @@ long: deps
 	DOORBELL_TEST_RUSH=500 DOORBELL_TEST_PRESSES=300 DOORBELL_TEST_SKY_ORDERS=200 \
 	$(GO) test -count=1 -timeout 8h -v ./e2e -run 'TestKillNine|TestPowerCut|TestNetworkFaults|TestRollingRestarts|TestStorm|TestStalledConsoles|TestSlowConsumers|TestClockJumps|TestEvil|TestRestore|TestFullDisk|TestLocked|TestReadOnly|TestCallbackLatency|TestMoney|TestBoardSpeed|TestPressesInARush|TestADayOfSkyTakeOut' \
 		| grep -E '^(---|===|ok|FAIL|    [a-z_]+\.go)'
+	DOORBELL_TEST_KITCHEN_S=900 $(GO) test -count=1 -timeout 1h -v -run TestKitchenQuarter ./e2e
 	DOORBELL_TEST_NODE_FAULTS=100 DOORBELL_TEST_BROKER_FAULTS=200 DOORBELL_TEST_DATABASE_FAULTS=500 DOORBELL_TEST_CLUSTER_S=2 \
 	$(GO) test -count=1 -timeout 4h -v ./e2e -run 'TestCluster' | grep -E '^(---|===|ok|FAIL|    [a-z_]+\.go)'
 	DOORBELL_TEST_PROBES=1000000 DOORBELL_TEST_CYCLES=200000 DOORBELL_TEST_FORGERIES=20000 DOORBELL_TEST_HISTORIES=1000 $(GO) test -count=1 -timeout 2h -v -run 'TestOtherShops$$|TestNothingLeaks|TestForgeryGenerator|TestRevocationHistories' ./handlers
