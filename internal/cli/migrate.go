@@ -50,7 +50,7 @@ func migrate(ctx context.Context, args []string, out io.Writer) error {
 		}
 	}
 	_, err = fmt.Fprintf(out, "copied %d rows of %d tables to %s.\n"+
-		"Next: set database.url to it, leave data.dir as it is (auth.secret and the keys of the pushes stay there; give every node the same), and start doorbell.\n"+
+		"Next: set database.url to it, leave data.dir as it is for the first start (auth.secret and the keys of the pushes go from there into the database, for all nodes), and start doorbell.\n"+
 		"Consoles go on where they are, sessions stay. %s stays as it was and is not opened by a server again.\n",
 		rows, len(counts), store.SafeURL(*to), *from)
 	if len(findings) > 0 {
