@@ -1,7 +1,7 @@
 // The reference's two examples for browsers, with stand-ins for what a browser has:
 // e2e drives client.js and EventSource in a real one.
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -52,6 +52,7 @@ test('browser.js follows with client.js, each alert once and in order', async (t
   const served = mkdtempSync(join(tmpdir(), 'doorbell-')); // the addresses as the server has them
   t.after(() => rmSync(served, { recursive: true }));
   copyFileSync(new URL('static/client.js', folder), join(served, 'client.js'));
+  writeFileSync(join(served, 'package.json'), '{ "type": "module" }'); // a browser is told by the tag; Node by this
   symlinkSync(new URL('static', folder), join(served, 'static'));
   const { follow } = await load('browser.js');
   const rung = [];
