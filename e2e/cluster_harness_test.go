@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -31,6 +32,7 @@ type cluster struct {
 	db    *databases.Server
 	bus   *testservers.Server // nil: none
 	nodes []*node
+	size  int     // how many nodes; 0: clusterSize
 	front *server // as HAProxy shows them; its commands reach the database itself
 }
 
@@ -72,11 +74,16 @@ func startDatabase(t *testing.T, kind databases.Kind, o databases.Options) *data
 // startCluster starts the nodes on an empty database, all at once.
 func startCluster(t *testing.T, db *databases.Server, busName string) *cluster {
 	t.Helper()
+	return startNodes(t, db, busName, clusterSize)
+}
+
+func startNodes(t *testing.T, db *databases.Server, busName string, size int) *cluster {
+	t.Helper()
 	at, _, err := db.NewDatabase(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{t: t, db: db}
+	c := &cluster{t: t, db: db, size: size}
 	switch busName {
 	case "nats":
 		c.bus = testservers.NATS(t)
@@ -105,7 +112,7 @@ func (c *cluster) addNodes(at, busName string) {
 	direct := *u
 	var backend strings.Builder
 	backend.WriteString("balance roundrobin\n  option redispatch\n  option httpchk GET /readyz\n  default-server check inter 250ms fall 2 rise 1")
-	for i := range clusterSize {
+	for i := range cmp.Or(c.size, clusterSize) {
 		n := &node{}
 		n.db, u.Host = c.lines(direct.Host)
 		env := []string{
