@@ -156,6 +156,7 @@ type shopTabs struct {
 type tabRegistry struct {
 	o      PageOptions
 	loaded chan struct{} // closed when the stored pages are loaded
+	saving sync.Mutex    // held while the pages are stored; above mu
 
 	mu      sync.Mutex // guards all below; above Session.mu
 	shops   map[doorbell.ShopID]*shopTabs

@@ -68,6 +68,8 @@ func (b *tabRegistry) load(ctx context.Context, h *Hub) {
 // save stores the pages for the next process: the connected ones end with this
 // one.
 func (b *tabRegistry) save(ctx context.Context, h *Hub) {
+	b.saving.Lock() // an older state never overwrites a newer one
+	defer b.saving.Unlock()
 	now := time.Now()
 	b.mu.Lock()
 	if !b.changed || b.o.Save == nil {

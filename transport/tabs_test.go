@@ -42,8 +42,8 @@ func inKitchen(t *testing.T, test func(k *kitchen)) {
 func (k *kitchen) start() {
 	k.hub = New(Options{Log: k.log, Logger: slog.New(slog.DiscardHandler), Heartbeat: 15 * time.Second, Pages: PageOptions{
 		Open: k.open,
-		Load: func(context.Context) ([]byte, error) { return k.saved, nil },
-		Save: func(_ context.Context, text []byte) error { k.saved = text; return nil },
+		Load: func(context.Context) ([]byte, error) { return k.keep(nil), nil },
+		Save: func(_ context.Context, text []byte) error { k.keep(text); return nil },
 		Shown: func(_ *Session, seqs []doorbell.Seq) {
 			k.mu.Lock()
 			defer k.mu.Unlock()
@@ -58,6 +58,17 @@ func (k *kitchen) start() {
 	running.Go(func() { _ = k.hub.Run(ctx) }) // nil always
 	k.stop = func() { cancel(); running.Wait() }
 	synctest.Wait()
+}
+
+// keep stores the pages as the database does, and returns what is stored; nil
+// stores nothing.
+func (k *kitchen) keep(text []byte) []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if text != nil {
+		k.saved = text
+	}
+	return k.saved
 }
 
 func (k *kitchen) open(ctx context.Context, shop doorbell.ShopID, since time.Time) (out []doorbell.Alert, err error) {
@@ -283,7 +294,7 @@ func TestPagesAfterARestart(t *testing.T) {
 			k.ring(1)
 			p.answer()
 			time.Sleep(2 * time.Second) // the pages are stored
-			saved := k.saved
+			saved := k.keep(nil)
 			if orderly {
 				go func() {
 					time.Sleep(time.Second)
@@ -297,7 +308,7 @@ func TestPagesAfterARestart(t *testing.T) {
 			}
 			k.stop()
 			if !orderly {
-				k.saved = saved // a crash stores nothing more
+				k.keep(saved) // a crash stores nothing more
 				for _, s := range k.hub.all() {
 					s.Leave(context.Background(), lineCut, "crash")
 				}

@@ -25,7 +25,7 @@ func TestCertificateReload(t *testing.T) {
 	}
 	files := make1(0)
 	synctest.Test(t, func(t *testing.T) {
-		var log strings.Builder
+		var log lockedBuffer
 		c, err := newCertificate(config.TLS{Cert: files.Cert, Key: files.Key}, slog.New(slog.NewTextHandler(&log, nil)))
 		if err != nil {
 			t.Fatal(err)

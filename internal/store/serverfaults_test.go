@@ -105,9 +105,7 @@ func TestFullServer(t *testing.T) {
 				}
 				before := refused()
 				waitFor(t, func() bool { return refused() > before+3 })
-				if err := s.Check(t.Context()); err == nil {
-					t.Error("ready on a full disk")
-				}
+				waitFor(t, func() bool { return s.Check(t.Context()) != nil }) // small writes may find room for a while
 				if err := server.FreeDisk(); err != nil {
 					t.Fatal(err)
 				}
