@@ -113,10 +113,9 @@ lint:
 manifests:
 	cd tools/manifests && $(GO) test ./...
 
-# Most tests wait for timers of the programs that they watch: four at once fill two cores.
 race:
 	@cd tools && $(GO) build -o $(TIMES) ./testtimes
-	$(GO) test -race -json -timeout 40m -parallel 4 ./... | $(TIMES)
+	$(GO) test -race -json -timeout 40m ./... | $(TIMES)
 
 # Days of virtual time and histories of money held against their models, without
 # the race detector, which makes them ten times as long. Six days find each fault

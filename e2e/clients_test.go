@@ -22,7 +22,6 @@ connect({ url: '%[1]s', getToken: () => '%[2]s', transports: ['%[3]s'], storageK
 // TestClientOnAnotherOrigin: a page of another origin and port follows with its
 // own token, over WebSocket and fetch, through a server restart.
 func TestClientOnAnotherOrigin(t *testing.T) {
-	t.Parallel()
 	for _, transport := range []string{"websocket", "sse", "poll"} {
 		t.Run(transport, func(t *testing.T) {
 			var html string
@@ -57,7 +56,6 @@ func TestClientOnAnotherOrigin(t *testing.T) {
 // TestNativeEventSource uses the browser's own EventSource, which resumes by
 // itself.
 func TestNativeEventSource(t *testing.T) {
-	t.Parallel()
 	s := startServer(t)
 	p := openPage(t, s.link())
 	p.waitLink("websocket")
@@ -129,7 +127,6 @@ func TestWatch(t *testing.T) {
 
 // TestDemo opens the demonstration page over each transport.
 func TestDemo(t *testing.T) {
-	t.Parallel()
 	s := startServer(t)
 	p := openPage(t, s.link())
 	p.waitLink("websocket")
@@ -169,7 +166,6 @@ func TestDemo(t *testing.T) {
 
 // TestPlainPage opens, from disk, a page that makes the tutorial's calls.
 func TestPlainPage(t *testing.T) {
-	t.Parallel()
 	s := startServer(t, "DOORBELL_SKY_OPEN=true", "DOORBELL_AUTH_ORIGINS=null", "DOORBELL_LOG_CLIENT_TEXT=true",
 		"DOORBELL_ANNOUNCE_CRON=0/1 * * * * ?", "DOORBELL_ANNOUNCE_PLAIN=true")
 	eventually(t, "the start warns", func() bool { return strings.Contains(s.log.String(), "sky.open admits anybody") })

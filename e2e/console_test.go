@@ -10,7 +10,6 @@ import (
 // TestAnOrderRingsOnceOnEveryPath opens the console directly and through
 // proxies that break the better transports.
 func TestAnOrderRingsOnceOnEveryPath(t *testing.T) {
-	t.Parallel()
 	s := startServer(t, "DOORBELL_SERVER_TRUSTED_PROXIES=", "DOORBELL_PAY_TRIAL=true")
 	pass := `proxy_pass http://doorbell; proxy_set_header Host $http_host;`
 	for _, c := range []struct{ name, base, transport string }{
@@ -42,7 +41,6 @@ func TestAnOrderRingsOnceOnEveryPath(t *testing.T) {
 // TestConsole follows the README: the link that serve prints, sound on, an order,
 // a reminder, and an accept that silences every console.
 func TestConsole(t *testing.T) {
-	t.Parallel()
 	s := startServer(t)
 	var link string
 	eventually(t, "serve prints a link", func() bool { // ready comes first
@@ -114,7 +112,6 @@ func TestConsole(t *testing.T) {
 // TestConsoleThroughARestart kills the server under an open console and rings
 // after the restart: each alert is shown once, also after a reload.
 func TestConsoleThroughARestart(t *testing.T) {
-	t.Parallel()
 	s := startServer(t)
 	p := openPage(t, s.link())
 	p.waitLink("websocket")
@@ -143,7 +140,6 @@ func TestConsoleThroughARestart(t *testing.T) {
 
 // TestUsedLink: a used link shows how to get another one.
 func TestUsedLink(t *testing.T) {
-	t.Parallel()
 	s := startServer(t)
 	link := s.link()
 	openPage(t, link).waitLink("websocket")

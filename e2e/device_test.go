@@ -120,7 +120,6 @@ func TestLinkAsksBeforeItReplaces(t *testing.T) {
 // TestPushOnAClosedTab: the worker shows a push if no page is visible, and removes
 // it after the alert that closes it.
 func TestPushOnAClosedTab(t *testing.T) {
-	t.Parallel()
 	s := startServer(t)
 	p := openPage(t, s.link())
 	p.waitLink("websocket")

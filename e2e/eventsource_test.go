@@ -51,7 +51,6 @@ func (s *server) stallOne(t *testing.T) (alerts int) {
 // next server, although it never reconnects after a status other than 200. Behind
 // nginx this needs a held socket, because otherwise nginx itself answers.
 func TestNativeEventSourceOutlivesAStop(t *testing.T) {
-	t.Parallel()
 	pass := `location / { proxy_pass http://doorbell; proxy_set_header Host $http_host; proxy_buffering off; }`
 	for _, c := range []struct {
 		name        string
@@ -119,7 +118,6 @@ func (p *page) openNatives(t *testing.T) {
 // TestNativeEventSourceOutlivesARefusal: an EventSource above the limit tries
 // again by itself until there is room.
 func TestNativeEventSourceOutlivesARefusal(t *testing.T) {
-	t.Parallel()
 	s := startServer(t, "DOORBELL_PAY_TRIAL=true", "DOORBELL_LIMITS_STREAMS_PER_SHOP=2")
 	p := openPage(t, s.link())
 	p.waitLink("websocket")

@@ -39,7 +39,6 @@ func TestKillNine(t *testing.T) {
 // past its end: the log grows past them again, and nobody takes a new alert for an
 // old one.
 func TestRestoreUnderConsoles(t *testing.T) {
-	t.Parallel()
 	s := startServer(t)
 	online := openPage(t, s.link())
 	online.waitLink("websocket")

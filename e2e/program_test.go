@@ -153,7 +153,6 @@ func TestReadmeGo(t *testing.T) {
 
 // TestReadmeNginx serves the console under a path, with the README's nginx lines.
 func TestReadmeNginx(t *testing.T) {
-	t.Parallel()
 	s := startServer(t)
 	s.stop(syscall.SIGTERM)
 	s.env = []string{"DOORBELL_SERVER_BASE_PATH=/bell/", "DOORBELL_SERVER_TRUSTED_PROXIES=127.0.0.1", "DOORBELL_PAY_TRIAL=true"}
@@ -174,7 +173,6 @@ func TestReadmeNginx(t *testing.T) {
 // TestStopUnderLoad: SIGTERM with consoles on all transports exits with 0, and
 // everything acknowledged is in the log.
 func TestStopUnderLoad(t *testing.T) {
-	t.Parallel()
 	s := startServer(t)
 	p := openPage(t, s.link())
 	p.waitLink("websocket")

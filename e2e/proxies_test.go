@@ -95,7 +95,6 @@ func startProxy(t *testing.T, kind, upstream string) string {
 // two of three nodes are dead, a signed callback and all transports get through,
 // and the server knows the client's address.
 func TestProxiesOfTheDocs(t *testing.T) {
-	t.Parallel()
 	for _, kind := range []string{"haproxy", "nginx", "caddy"} {
 		t.Run(kind, func(t *testing.T) {
 			s := startServer(t, "DOORBELL_SERVER_TRUSTED_PROXIES=127.0.0.1", "DOORBELL_PAY_TRIAL=true")

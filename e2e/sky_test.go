@@ -401,7 +401,6 @@ func (p *page) skyShown() map[string]int {
 // order shows on their page at least once and on a console of ours exactly once;
 // nothing else rings, and what was accepted or called off is silent.
 func TestADayOfSkyTakeOut(t *testing.T) {
-	t.Parallel()
 	s := newSkySite(t)
 	console := s.follow()
 	first, second := s.open(), s.open()

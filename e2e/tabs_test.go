@@ -31,7 +31,6 @@ func (p *page) rung() int { return len(p.counts().Rings) }
 // the tab with them closes or crashes, another one takes over within a second, and
 // nothing is shown twice or missed.
 func TestTabs(t *testing.T) {
-	t.Parallel()
 	for _, origin := range []struct{ name, host string }{{"secure", "127.0.0.1"}, {"plain http", "shop.test"}} {
 		t.Run(origin.name, func(t *testing.T) {
 			s := startServer(t)

@@ -77,6 +77,9 @@ func (w *Watcher) Alarms() int64 { return w.alarms.Load() }
 // Run watches until ctx ends.
 func (w *Watcher) Run(ctx context.Context) error {
 	needed, err := w.needed(ctx)
+	if err != nil && ctx.Err() != nil { // a stop right after the start
+		return nil //nolint:nilerr // asked to end
+	}
 	if err != nil {
 		w.Log.ErrorContext(ctx, "attendance not read", "error", err)
 	} else if !needed {
