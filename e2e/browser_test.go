@@ -258,6 +258,18 @@ func (p *page) undo() {
 	})
 }
 
+// stopWorkers stops the page's service worker, as the browser does with an idle one.
+func (p *page) stopWorkers() {
+	p.t.Helper()
+	err := proto.ServiceWorkerEnable{}.Call(p)
+	if err == nil {
+		err = proto.ServiceWorkerStopAllWorkers{}.Call(p)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // waitLink waits until the console is connected over the transport.
 func (p *page) waitLink(transport string) {
 	p.t.Helper()

@@ -128,7 +128,11 @@ func TestUndo(t *testing.T) {
 	flashes("false")
 	p.undo()
 	flashes("true")
+	// The service worker is idle, as on every console that has been open for a minute.
+	p.js(`navigator.serviceWorker.ready.then(() => true)`)
+	eventually(t, "the page has its worker", func() bool { return p.js(`navigator.serviceWorker.controller !== null`) == "true" })
 	p.accept()
+	p.stopWorkers()
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
