@@ -38,6 +38,7 @@ export const TIMES = {
   backoffSoon: 5000, // the cap in the first minute
   backoffLate: 30_000,
   upgradeFirst: 60_000, // on another transport: when to try WebSocket again
+  upgradeSoon: 5000, // the same where WebSocket was the last to get through: the server was away, not the way
   upgradeLast: 3_600_000,
   shortLife: 30_000, // a WebSocket that dies younger counts against it
 };
@@ -266,6 +267,7 @@ export class Ladder {
     this.retryWait = undefined; // said to a transport that lost
     this.openedAt = Date.now();
     this.heard = Date.now();
+    if (this.shortLives === 0 && this.memory()?.transport === this.transports[0]) this.upgradeWait = TIMES.upgradeSoon;
     this.storage.setItem(
       `doorbell.rung ${this.base}`,
       JSON.stringify({ transport: winner.transport, until: Date.now() + this.upgradeWait }),

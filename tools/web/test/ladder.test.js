@@ -108,3 +108,53 @@ test('a transport that was told to wait holds up none that gets through', async 
   await pass(5500);
   assert.ok(dials.length > before, 'it comes again within the ordinary time, whatever the other one was told before');
 });
+
+/** Opens and says hello, unless it is away; live holds those that are open. */
+const greeting = (live, away) =>
+  class {
+    constructor() {
+      setTimeout(() => {
+        if (away()) return this.onclose({ code: 1006 });
+        live.push(this);
+        this.beat = setInterval(() => this.onmessage({ data: '{"event":"ping"}' }), 5000);
+        this.onmessage({ data: JSON.stringify({ event: 'hello', console: 'c', cursor: 'k.1:1', epoch: 'k', heartbeatMs: 15_000, alerts: [] }) });
+      }, 1);
+    }
+    send() {}
+    close() {
+      clearInterval(this.beat);
+    }
+  };
+
+for (const [what, worked, at] of [
+  ['where it got through before', true, 5000],
+  ['where it never got through', false, 60_000],
+]) {
+  test(`WebSocket is tried again in the background ${at / 1000} s after another way won, ${what}`, async (t) => {
+    let away = !worked;
+    const live = [];
+    const poll = { cursor: 'k.1:1', epoch: 'k', console: 'c', alerts: [], events: [] };
+    const { ladder, dials, pass } = await climb(
+      t,
+      ['websocket', 'poll'],
+      (n) => new Promise((done) => setTimeout(() => done(new Response(JSON.stringify(poll))), n === 1 ? 1 : 5000)),
+      greeting(live, () => away),
+    );
+    await pass(200);
+    if (worked) {
+      assert.equal(ladder.state.transport, 'websocket');
+      await pass(31_000); // one that dies young counts against the way
+      away = true;
+      live[0].close();
+      live[0].onclose({ code: 1006 });
+      await pass(1500);
+    }
+    assert.equal(ladder.state.transport, 'poll');
+    const before = dials.filter(([way]) => way === 'ws').length;
+    away = false;
+    await pass(at - 2000);
+    assert.equal(dials.filter(([way]) => way === 'ws').length, before, `dialled at ${JSON.stringify(dials)}`);
+    await pass(2500);
+    assert.equal(ladder.state.transport, 'websocket', `dialled at ${JSON.stringify(dials)}`);
+  });
+}
