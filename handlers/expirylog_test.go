@@ -5,16 +5,16 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // TestTheNextDaysTokensAreWarnedOf: only the last day's warnings are remembered,
 // so yesterday's never crowd out today's.
 func TestTheNextDaysTokensAreWarnedOf(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		var out strings.Builder
 		log := slog.New(slog.NewTextHandler(&out, nil))
 		var once onceADay

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // restore gives the log another epoch and n alerts in each of the shops.
@@ -90,7 +91,7 @@ func (l *slowLog) Positions(ctx context.Context, shops []doorbell.ShopID) (epoch
 // TestAStaleOpenKeepsTheEpoch: a read of the log that began before an epoch change
 // and ends after it moves nobody back: every session is reset once.
 func TestAStaleOpenKeepsTheEpoch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		l := &slowLog{fakeLog: newLog(), begun: make(chan struct{}), goOn: make(chan struct{})}
 		h := New(Options{Log: l, Logger: slog.New(slog.DiscardHandler), Version: "v", Heartbeat: time.Hour})
 		ctx, cancel := context.WithCancel(t.Context())

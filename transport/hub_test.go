@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -211,7 +212,7 @@ func wantSeqs(t *testing.T, f *fakeSink, want []int64) {
 // inBubble runs a hub over a fake log in virtual time.
 func inBubble(t *testing.T, test func(t *testing.T, h *Hub, l *fakeLog)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		l := newLog()
 		h := New(Options{Log: l, Logger: slog.New(slog.DiscardHandler), Version: "v", Heartbeat: 15 * time.Second})
 		ctx, cancel := context.WithCancel(t.Context())

@@ -11,10 +11,10 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // model checks one console's stream as a client sees it, against the log of each
@@ -233,7 +233,7 @@ func TestStreamsHoldTheirPromise(t *testing.T) {
 	for run := range runsOf(t, 2) {
 		seed := uint64(run) + 1
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { liveInAWorld(t, seed) })
+			testrun.Bubble(t, func(t *testing.T) { liveInAWorld(t, seed) })
 		})
 	}
 }

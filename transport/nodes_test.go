@@ -5,16 +5,16 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // twoNodes runs two hubs over one log that can ask each other, in virtual time.
 func twoNodes(t *testing.T, test func(t *testing.T, a, b *Hub, link *fakeBus)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		l := newLog()
 		buses := []*fakeBus{{follows: map[doorbell.ShopID]bool{}}, {follows: map[doorbell.ShopID]bool{}}}
 		var hubs []*Hub

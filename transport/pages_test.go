@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // gatedLog answers a read of alerts once the gate opens, with the state from when
@@ -64,7 +65,7 @@ func (l *gatedLog) AlertsAfter(ctx context.Context, shop doorbell.ShopID, after 
 // gated runs a hub over a gated log in virtual time.
 func gated(t *testing.T, test func(t *testing.T, h *Hub, l *gatedLog)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		l := &gatedLog{fakeLog: newLog()}
 		h := New(Options{Log: l, Logger: slog.New(slog.DiscardHandler), Version: "v", Heartbeat: time.Second})
 		ctx, cancel := context.WithCancel(t.Context())

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // fakeBus records what is followed, and can be down.
@@ -51,7 +52,7 @@ func (b *fakeBus) Ask(_ context.Context, question []byte) (answers [][]byte, who
 // onBus runs a hub over a fake log with a fake bus in virtual time.
 func onBus(t *testing.T, test func(t *testing.T, h *Hub, l *fakeLog, b *fakeBus)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		l, b := newLog(), &fakeBus{follows: map[doorbell.ShopID]bool{}}
 		h := New(Options{Log: l, Logger: slog.New(slog.DiscardHandler), Version: "v", Heartbeat: 15 * time.Second, Bus: b})
 		ctx, cancel := context.WithCancel(t.Context())

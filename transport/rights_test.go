@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // logins holds sessions in memory.
@@ -51,7 +52,7 @@ func (l *logins) set(id string, d time.Duration) {
 // withLogins runs a hub whose logins are l's, in virtual time.
 func withLogins(t *testing.T, test func(t *testing.T, h *Hub, l *logins)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		l := &logins{until: map[string]time.Time{}}
 		h := New(Options{Log: newLog(), Logger: slog.New(slog.DiscardHandler), Heartbeat: 15 * time.Second, Live: l.live})
 		ctx, cancel := context.WithCancel(t.Context())

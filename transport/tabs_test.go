@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // kitchen is a shop with pages, in virtual time. It outlives the hub, as a
@@ -30,7 +31,7 @@ type kitchen struct {
 
 func inKitchen(t *testing.T, test func(k *kitchen)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		k := &kitchen{t: t, log: newLog(), taken: map[doorbell.Seq]bool{}, shown: map[doorbell.Seq]int{}}
 		k.start()
 		defer func() { k.stop() }()

@@ -16,6 +16,7 @@ import (
 	"doorbell/internal/doorbell"
 	"doorbell/internal/hours"
 	"doorbell/internal/store"
+	"doorbell/internal/testrun"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -105,7 +106,7 @@ func (k *kitchen) want(after time.Duration, told ...string) {
 
 func inKitchen(t *testing.T, lines []string, use func(k *kitchen)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		h, err := hours.Parse(lines, time.UTC)
 		if err != nil {
 			t.Fatal(err)

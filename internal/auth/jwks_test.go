@@ -18,6 +18,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // provider is an identity provider's key set, in memory: it takes a while to
@@ -81,7 +82,7 @@ func (p *provider) tokens(t *testing.T) *Tokens {
 // strangers came with keys that nobody has, and within a bounded time; and the
 // provider is not asked for each of them.
 func TestKeyRotation(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		p := &provider{slow: 100 * time.Millisecond}
 		p.publish(t, "old")
 		tokens := p.tokens(t)
@@ -122,7 +123,7 @@ func TestKeyRotation(t *testing.T) {
 // TestKeySetAway: tokens of known keys are taken while the provider is away; of
 // unknown keys nobody says that they are bad, and not many wait.
 func TestKeySetAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		p := &provider{}
 		p.publish(t, "old")
 		tokens := p.tokens(t)
@@ -158,7 +159,7 @@ func TestKeySetAway(t *testing.T) {
 // TestWithdrawnKey: a key that the provider withdrew verifies nothing after the
 // hour.
 func TestWithdrawnKey(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		p := &provider{}
 		p.publish(t, "old")
 		tokens := p.tokens(t)

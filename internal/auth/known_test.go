@@ -3,10 +3,10 @@ package auth
 import (
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 func grantFor(sub string, expires time.Time) doorbell.Grant {
@@ -16,7 +16,7 @@ func grantFor(sub string, expires time.Time) doorbell.Grant {
 // TestARememberedTokenEnds: what is remembered of a token is worth no more than
 // the token, and its holder's shops are nobody else's to change.
 func TestARememberedTokenEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		tokens, err := NewHS256(make([]byte, MinSecret), Expected{})
 		if err != nil {
 			t.Fatal(err)

@@ -4,19 +4,19 @@ import (
 	"context"
 	"path/filepath"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"doorbell/internal/auth"
 	"doorbell/internal/doorbell"
 	"doorbell/internal/store"
+	"doorbell/internal/testrun"
 )
 
 // TestAbsoluteLifetime: used every day, a browser is signed out after the limit
 // and a token's session at the token's end; a paired device stays.
 func TestAbsoluteLifetime(t *testing.T) {
 	const day = 24 * time.Hour
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		s, err := store.Open(t.Context(), store.Options{URL: "sqlite://" + filepath.Join(t.TempDir(), "d.db")})
 		if err != nil {
 			t.Fatal(err)

@@ -6,11 +6,11 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"doorbell/internal/doorbell"
 	"doorbell/internal/store"
+	"doorbell/internal/testrun"
 )
 
 // countingStore counts writes.
@@ -27,7 +27,7 @@ func (s *countingStore) WriteUrgent(ctx context.Context, change func(doorbell.Tx
 // TestReplays: a genuine notice that is played again and again is answered as
 // ever and costs a write a minute at most; how often it came is still counted.
 func TestReplays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		db, err := store.Open(t.Context(), store.Options{URL: "sqlite://" + filepath.Join(t.TempDir(), "d.db"), Publish: func([]doorbell.Alert) {}})
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"doorbell/internal/testrun"
 )
 
 // memory is a database of one lease.
@@ -81,7 +83,7 @@ func (s *shift) who() string {
 // is down, or slow, at times of chance. Never do two work, and whenever it is
 // well for a while somebody does.
 func TestOneWorksAtATime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		b, s := &memory{}, &shift{}
 		ctx, stopAll := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -136,7 +138,7 @@ func TestOneWorksAtATime(t *testing.T) {
 
 // TestALeaseGivenBack: the next one begins as soon as it looks.
 func TestALeaseGivenBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		b, s := &memory{}, &shift{}
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup

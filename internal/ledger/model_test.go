@@ -10,13 +10,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"doorbell/internal/doorbell"
 	"doorbell/internal/store"
+	"doorbell/internal/testrun"
 	"doorbell/transport/transporttest"
 )
 
@@ -88,7 +88,7 @@ const days = 3
 func play(t *testing.T, seed uint64, check func(h *history)) (h *history) {
 	t.Helper()
 	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		h = &history{t: t, r: rand.New(rand.NewPCG(seed, 1)), file: filepath.Join(dir, "d.db"), zones: Zones{}}
 		for shop, zone := range map[doorbell.ShopID]string{0: "Asia/Shanghai", 2: "America/New_York"} {
 			var err error

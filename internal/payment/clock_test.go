@@ -10,6 +10,7 @@ import (
 	"doorbell/internal/doorbell"
 	"doorbell/internal/payment"
 	"doorbell/internal/payment/paysim"
+	"doorbell/internal/testrun"
 )
 
 // TestTheClockIsSetBack: the clock is set back by three hours and a callback is
@@ -17,7 +18,7 @@ import (
 // queried a bounded number of times.
 func TestTheClockIsSetBack(t *testing.T) {
 	merchant, sims := merchantAndProviders()
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		s := openShop(t, sims, merchant)
 		defer s.close()
 		before := doorbell.Instant(time.Now().Add(3 * time.Hour)) // the time before the setback

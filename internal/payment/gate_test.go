@@ -8,10 +8,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // slow takes a second for each callback and rejects those whose header X is
@@ -35,7 +35,7 @@ func (s *slow) Verify(_ context.Context, h http.Header, _ []byte) (doorbell.Noti
 // TestSuspectsShareOnePlace: callbacks of a source that sent many forgeries are
 // verified one at a time for a minute; no other source waits for them.
 func TestSuspectsShareOnePlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		v := &slow{}
 		g := NewGate(v)
 		forge := func(from string, n int) {
@@ -101,7 +101,7 @@ func TestAPanicIsAForgery(t *testing.T) {
 // TestSourcesAreBounded: the memory of a flood from many addresses is bounded and
 // ends.
 func TestSourcesAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		g := NewGate(&slow{})
 		for i := range 3 * maxSources {
 			if i == 2*maxSources {

@@ -8,12 +8,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,7 +40,7 @@ func (v *slowVerifier) Verify(context.Context, http.Header, []byte) (doorbell.No
 // TestGateIsBounded: callbacks of a flood are verified a few at a time, those
 // without a place get ErrBusy, and the memory of them is bounded.
 func TestGateIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		v := &slowVerifier{let: make(chan struct{})}
 		g := NewGate(v)
 		places := int64(2 * runtime.GOMAXPROCS(0))

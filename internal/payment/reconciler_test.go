@@ -24,6 +24,7 @@ import (
 	"doorbell/internal/payment/providers"
 	"doorbell/internal/payment/wechat"
 	"doorbell/internal/store"
+	"doorbell/internal/testrun"
 	"doorbell/transport/transporttest"
 )
 
@@ -126,7 +127,7 @@ var merchantAndProviders = sync.OnceValues(func() (*rsa.PrivateKey, *providers.P
 func TestEveryPaymentRingsOnce(t *testing.T) {
 	merchant, sims := merchantAndProviders()
 	orders := transporttest.Size(t, "DOORBELL_TEST_DROPPED", 60)
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		s := openShop(t, sims, merchant)
 		defer s.close()
 		rng := rand.New(rand.NewPCG(transporttest.Seed(t), 1))
@@ -281,7 +282,7 @@ func (s *shop) wantRings(number string, want int) {
 // refused.
 func TestQueries(t *testing.T) {
 	merchant, sims := merchantAndProviders()
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		s := openShop(t, sims, merchant)
 		defer s.close()
 		states := map[string][]struct {
@@ -335,7 +336,7 @@ func TestAnswersOfAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		s := openShop(t, sims, merchant)
 		defer s.close()
 		s.ledger.Pay("wechat", paysim.Payment{Number: "A", Transaction: "T", Minor: 1})

@@ -10,6 +10,7 @@ import (
 
 	"doorbell/internal/config"
 	"doorbell/internal/lancert"
+	"doorbell/internal/testrun"
 )
 
 // TestCertificateReload: a new pair is taken within seconds; a broken one leaves the former in use, and is told.
@@ -24,7 +25,7 @@ func TestCertificateReload(t *testing.T) {
 		return f
 	}
 	files := make1(0)
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		var log lockedBuffer
 		c, err := newCertificate(config.TLS{Cert: files.Cert, Key: files.Key}, slog.New(slog.NewTextHandler(&log, nil)))
 		if err != nil {

@@ -16,12 +16,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"doorbell/internal/config"
 	"doorbell/internal/doorbell"
 	"doorbell/internal/store"
+	"doorbell/internal/testrun"
 	"doorbell/transport/transporttest"
 )
 
@@ -37,7 +37,7 @@ func TestKitchenDay(t *testing.T) {
 	for i := range transporttest.Size(t, "DOORBELL_TEST_KITCHENS", 1) {
 		own := seed + uint64(i)
 		t.Run(fmt.Sprintf("seed %d", own), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { newKitchens(t, own).day() })
+			testrun.Bubble(t, func(t *testing.T) { newKitchens(t, own).day() })
 			if t.Failed() {
 				t.Logf("replay with DOORBELL_TEST_SEED=%d", own)
 			}

@@ -4,8 +4,9 @@ import (
 	"context"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"doorbell/internal/testrun"
 )
 
 // TestMemoryIsGivenBack: once for a crowd that came or went, when it has come or
@@ -24,7 +25,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		{"come and gone", []int{700, 700, 700, 0, 0, 0}, []int{1, 4}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testrun.Bubble(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(len(c.consoles))*calm+calm/2)
 				defer cancel()
 				var freed []int

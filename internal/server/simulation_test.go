@@ -14,7 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"doorbell/internal/auth"
@@ -23,6 +22,7 @@ import (
 	"doorbell/internal/payment/providers"
 	"doorbell/internal/payment/wechat"
 	"doorbell/internal/store"
+	"doorbell/internal/testrun"
 	"doorbell/transport"
 	"doorbell/transport/transporttest"
 )
@@ -49,7 +49,7 @@ func TestSimulatedDays(t *testing.T) {
 		n := min(stretch, days-begin)
 		t.Run(fmt.Sprintf("seed %d", own), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { simulate24h(t, n, own) })
+			testrun.Bubble(t, func(t *testing.T) { simulate24h(t, n, own) })
 			if t.Failed() {
 				t.Logf("replay with DOORBELL_TEST_SEED=%d DOORBELL_TEST_DAYS=%d", own, n)
 			}

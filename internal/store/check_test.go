@@ -6,14 +6,15 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"doorbell/internal/testrun"
 )
 
 // inBubble opens a store in virtual time; its writer runs once start is called.
 func inBubble(t *testing.T, use func(s *Store, start func())) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		s, err := Open(t.Context(), Options{URL: "sqlite://" + filepath.Join(t.TempDir(), "d.db")})
 		if err != nil {
 			t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // inQueueBubble runs test with a store whose writer is busy with a change until
@@ -19,7 +20,7 @@ import (
 func inQueueBubble(t *testing.T, test func(t *testing.T, s *Store, release func())) {
 	t.Helper()
 	folder := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		s, err := Open(t.Context(), Options{URL: "sqlite://" + filepath.Join(folder, "d.db"), Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)

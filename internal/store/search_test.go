@@ -5,16 +5,16 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 // TestSearchesTakeTurns: one search at a time per shop, maxSearches in all; a
 // search that takes too long is stopped, together with the one that waits for it.
 func TestSearchesTakeTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		s := newSearches()
 		var inAll, most atomic.Int64
 		perShop := [4]atomic.Int64{}

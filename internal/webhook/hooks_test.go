@@ -23,6 +23,7 @@ import (
 
 	"doorbell/internal/doorbell"
 	"doorbell/internal/store"
+	"doorbell/internal/testrun"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -115,7 +116,7 @@ func TestStepsLastADay(t *testing.T) {
 // inBubble runs use with senders of these hooks.
 func inBubble(t *testing.T, hooks []doorbell.Hook, use func(b *bench, start func(node string) context.CancelFunc)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		b := &bench{t: t, to: map[string]*receiver{}, logs: &strings.Builder{}}
 		log := slog.New(slog.NewTextHandler(b, nil))
 		texts, err := doorbell.ParseTexts(map[doorbell.Type]string{1: "{{.Number}}", 2: "{{.Number}}", 3: "{{.Number}}", 4: "{{.Number}}"})

@@ -26,6 +26,7 @@ import (
 	"go.uber.org/goleak"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -159,7 +160,7 @@ func run(t *testing.T, s *service, use func(*Sender), log io.Writer) {
 // TestPushed: what the browser decrypts is the alert's own bytes, of its shop
 // alone, signed so that its service can tell whose it is.
 func TestPushed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		ours, other := newBrowser(t), newBrowser(t)
 		s := &service{answer: func(int) int { return 201 }, subs: []doorbell.Push{
 			ours.push(1, "https://fcm.googleapis.com/fcm/send/secret-path"), other.push(2, "https://web.push.apple.com/x"),
@@ -211,7 +212,7 @@ func TestServicesThatRefuse(t *testing.T) {
 		{"refused", []int{403, 201}, 1, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testrun.Bubble(t, func(t *testing.T) {
 				s := &service{answer: func(n int) int { return c.answers[n-1] }, subs: []doorbell.Push{newBrowser(t).push(1, "https://fcm.googleapis.com/fcm/send/secret-path")}}
 				var log strings.Builder
 				run(t, s, func(sender *Sender) {
@@ -265,7 +266,7 @@ func TestQueueIsBounded(t *testing.T) {
 // TestOneBadSubscription: a key of zeros and a service that takes nothing keep no
 // other shop waiting; the one is dropped, the other asked again beside the rest.
 func TestOneBadSubscription(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		zeros := newBrowser(t).push(1, "https://updates.push.services.mozilla.com/zeros") // a service that answers
 		zeros.Key = base64.RawURLEncoding.EncodeToString(make([]byte, 65))
 		s := &service{answer: func(int) int { return 201 }, hangs: "fcm.googleapis.com", subs: []doorbell.Push{zeros}}

@@ -10,12 +10,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
 
+	"doorbell/internal/testrun"
 	"doorbell/transport"
 )
 
@@ -168,7 +168,7 @@ func TestManyThatWaitAreBounded(t *testing.T) {
 // TestDeadlines: a write that makes no progress ends after the timeout and a
 // quarter more at most, and one that wants less after that.
 func TestDeadlines(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testrun.Bubble(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		l := &line{Conn: near, timeout: 8 * time.Second, sent: func(int) {}, left: func() ([]transport.Numbered, bool) { return nil, false }}
 		write := func(within time.Duration) (time.Duration, error) {
