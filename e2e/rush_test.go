@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,9 +63,30 @@ type goal struct {
 	work bool // CPU time, which other load does not change
 }
 
+// tries bounds how often TestBoardSpeed measures on a machine that others use, whose
+// load comes and goes.
+const tries = 3
+
 // TestBoardSpeed: a rush on a device four times slower than this machine. The
 // server is built without the race detector; its share is reported separately.
 func TestBoardSpeed(t *testing.T) {
+	for try := 1; ; try++ {
+		by, missed := boardSpeed(t)
+		if len(missed) == 0 || t.Failed() {
+			return
+		}
+		if by < 1.5 || try == tries {
+			t.Errorf("missed, try %d: %s", try, strings.Join(missed, "; "))
+			return
+		}
+		t.Logf("missed, on a machine that others use: %s", strings.Join(missed, "; "))
+	}
+}
+
+// boardSpeed measures once. It returns how many times its work a thread took, and the
+// goals that were missed.
+func boardSpeed(t *testing.T) (by float64, missed []string) {
+	t.Helper()
 	alerts := transporttest.Size(t, "DOORBELL_TEST_RUSH", 90) // the long size is 500, at the same rate
 	slack := float64(transporttest.Size(t, "DOORBELL_TEST_SLACK", 3))
 	bin, err := plainBinary()
@@ -111,7 +133,8 @@ func TestBoardSpeed(t *testing.T) {
 		t.Fatal("no accept was painted within a second")
 	}
 	slices.Sort(accepts)
-	by := crowd()
+	late := s.allTold(p, service)
+	by = crowd()
 	t.Logf("a thread takes %.1f times its work here; the server commits and answers in %v at the median", by, committing)
 	t.Logf("%d alerts: commit to paint p50 %d ms, p95 %d ms; %d tasks over 50 ms; the page's own thread made %d requests", alerts, paints[len(paints)/2], p95, len(long), asked)
 	for _, g := range []goal{
@@ -120,6 +143,7 @@ func TestBoardSpeed(t *testing.T) {
 		{"the longest task of an accept among 100 cards, ms of its own work", accepting[len(accepting)-1], 50, true},
 		{"an accept among 100 cards is painted after, ms", float64(accepts[len(accepts)/2]), 50, false},
 		{"28 ringing cards, % of the main thread", sum(idle) / 40, 8, true},
+		{"the last to be told as heard, after its ring, ms", float64(late), 1000, false},
 	} {
 		most := g.most * slack
 		if slack > 1 && !g.work {
@@ -127,7 +151,7 @@ func TestBoardSpeed(t *testing.T) {
 		}
 		t.Logf("%s: %.1f (goal %.0f, here %.0f)", g.what, g.got, g.most, most)
 		if g.got > most {
-			t.Errorf("%s: %.1f, want %.0f", g.what, g.got, most)
+			missed = append(missed, fmt.Sprintf("%s: %.1f, want %.0f", g.what, g.got, most))
 		}
 	}
 	// Not affected by other load.
@@ -137,7 +161,10 @@ func TestBoardSpeed(t *testing.T) {
 	if asked > alerts {
 		t.Errorf("the page's own thread made %d requests for %d alerts: what it tells belongs to its worker", asked, alerts)
 	}
-	s.allTold(p, service)
+	if err := p.Close(); err != nil { // it rings, and would be measured with the next try
+		t.Fatal(err)
+	}
+	return by, missed
 }
 
 // pagesRequests returns the page's own requests, without its workers'.
@@ -175,11 +202,10 @@ func (c counted) toldAll(n int) bool {
 
 // allTold checks for each open order that the server has its receipts for shown
 // and sounded, within a second of the ring.
-func (s *server) allTold(p *page, service string) {
+func (s *server) allTold(p *page, service string) (late int64) {
 	s.t.Helper()
 	rang := map[int]int64{} // by seq: the end of the first ring that covered it
 	missing := ""
-	late := int64(0)
 	eventually(s.t, "all that is open was told as shown and sounded", func() bool {
 		for _, r := range p.counts().Rings {
 			for _, seq := range r.Seqs {
@@ -192,10 +218,7 @@ func (s *server) allTold(p *page, service string) {
 		missing, late = stillUntold(got, rang)
 		return status == http.StatusOK && missing == ""
 	})
-	s.t.Logf("the last to be told as heard was told %d ms after its ring; untold: %q", late, missing)
-	if late > 1000*int64(transporttest.Size(s.t, "DOORBELL_TEST_SLACK", 3)) {
-		s.t.Errorf("an alert was told as heard %d ms after its ring, want 1000", late)
-	}
+	return late
 }
 
 // stillUntold returns an alert that lacks a receipt, and the longest delay of a
