@@ -133,7 +133,9 @@ func TestDemo(t *testing.T) {
 	if err := p.Navigate(s.base + "demo"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the page is there", func() bool { return p.js(`document.readyState === 'complete' && document.getElementById('transport') !== null`) == "true" })
+	eventually(t, "the page is there", func() bool {
+		return p.js(`document.readyState === 'complete' && document.getElementById('transport') !== null`) == "true"
+	})
 	lines := func(want string) {
 		t.Helper()
 		eventually(t, "the page shows "+want, func() bool { return strings.Contains(p.js(`document.getElementById('lines').textContent`), want) })

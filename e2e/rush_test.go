@@ -201,7 +201,7 @@ func (c counted) toldAll(n int) bool {
 }
 
 // allTold checks for each open order that the server has its receipts for shown
-// and sounded, within a second of the ring.
+// and sounded. It returns how long after its ring the last one was told, in ms.
 func (s *server) allTold(p *page, service string) (late int64) {
 	s.t.Helper()
 	rang := map[int]int64{} // by seq: the end of the first ring that covered it
