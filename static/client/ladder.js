@@ -1,5 +1,7 @@
 // @ts-check
 import { formatCursor, parseCursor, place } from './cursor.js';
+import { storage } from './storage.js';
+import { ticketByToken } from './tickets.js';
 import { dialPoll, dialSSE, dialWebSocket } from './transports.js';
 
 /**
@@ -44,34 +46,6 @@ export const TIMES = {
 };
 
 const DIALS = { websocket: dialWebSocket, sse: dialSSE, poll: dialPoll };
-
-/** Returns localStorage, or the page's own memory where it is forbidden. @returns {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} */
-function storage() {
-  try {
-    const s = globalThis.localStorage;
-    s.setItem('doorbell.probe', '1');
-    s.removeItem('doorbell.probe');
-    return s;
-  } catch {
-    /** @type {Map<string, string>} */
-    const m = new Map();
-    return { getItem: (k) => m.get(k) ?? null, setItem: (k, v) => void m.set(k, v), removeItem: (k) => void m.delete(k) };
-  }
-}
-
-/** Returns what gets a single-use ticket for a token. @param {string} base @param {() => Promise<string> | string} getToken */
-function ticketByToken(base, getToken) {
-  return async () => {
-    const res = await fetch(`${base}api/v1/tickets`, {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${await getToken()}` },
-      body: '{}',
-    });
-    if (!res.ok)
-      throw Object.assign(new Error(`HTTP ${res.status}`), { status: res.status === 401 || res.status === 403 ? res.status : undefined });
-    return (await res.json()).ticket;
-  };
-}
 
 export class Ladder {
   /** @param {Options} options */

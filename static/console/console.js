@@ -10,8 +10,9 @@ import { boardKeys } from './board/keys.js';
 import { askForPushes, forgetDevice, keepShell } from './device.js';
 import { devicesPanel } from './devices.js';
 import { FiguresPanel } from './figures.js';
+import { heardToday, keepHeard } from './heardtoday.js';
 import { showHearing } from './hearing.js';
-import { kindOf } from './history.js';
+import { label } from './labels.js';
 import { LinkStatus } from './linkstatus.js';
 import { watchNotices } from './notices.js';
 import { deviceLabel, inApp, parsePairing } from './pairing.js';
@@ -42,53 +43,6 @@ function takeTicket() {
   return match[1];
 }
 
-/** Writes the page's fixed texts. */
-function label() {
-  document.documentElement.lang = language;
-  document.title = t('title');
-  fill('#title', t('title'));
-  byID('notices').setAttribute('aria-label', t('notices'));
-  fill('#trial', t('trial'));
-  fill('#empty .big', t('noAlerts'));
-  fill('#empty .hint', t('noAlertsHint'));
-  fill('#history-title', t('history'));
-  fill('#figures-title', t('figures'));
-  fill('#settings', t('settings'));
-  fill('#elsewhere', t('voiceElsewhere'));
-  fill('#ask-heard span', t('askHeard'));
-  fill('#heard', t('heard'));
-  fill('#not-heard', t('notHeard'));
-  fill('#more', t('more'));
-  fill('.tools label:first-child span', t('searchLabel'));
-  /** @type {HTMLInputElement} */ (byID('search')).placeholder = t('searchLabel');
-  fill('.tools label:last-child span', t('filterLabel'));
-  byID('filter').replaceChildren(
-    ...['', '1', '2', '3', '4'].map((type) => {
-      const option = document.createElement('option');
-      option.value = type;
-      option.textContent = type ? kindOf(Number(type)) : t('allTypes');
-      return option;
-    }),
-  );
-  fill('#demo', t('demo'));
-  fill('#doctor', t('doctor'));
-  fill('#ledger', t('ledger'));
-  fill('#sign-out', t('signOut'));
-  fill('#devices', t('devices'));
-  fill('#keys', t('keysTitle'));
-  byID('open').setAttribute('aria-label', t('title'));
-  fill('#sign-in h2', t('signIn'));
-  fill('#sign-in label span', t('token'));
-  fill('#sign-in button', t('signIn'));
-  fill('#sign-in-hint', t('signInHint'));
-  fill('#shop-label span', t('pickShop'));
-  fill('#offline', t('offlineBanner'));
-  if (!window.isSecureContext) {
-    fill('#missing', t('missing'));
-    show('#missing', true);
-  }
-}
-
 /** @param {boolean} failed */
 function showSound(failed) {
   const on = speaker.unlocked;
@@ -101,37 +55,14 @@ function showSound(failed) {
   show('#elsewhere', !on && elsewhere && !byID('board').hidden);
 }
 
-const HEARD_KEY = 'doorbell.heard'; // "yes DAY" or "no DAY": the daily question's answer
-
-let word = ''; // the same, as long as the page lives: where storage is forbidden it is all there is
-
-/** Returns today in this device's words. */
-const today = () => new Date().toDateString();
-
-function answered() {
-  let kept = '';
-  try {
-    kept = localStorage.getItem(HEARD_KEY) ?? '';
-  } catch {
-    // Private mode: the page's own memory.
-  }
-  const [answer] = [word, kept].map((k) => k.split(' ')).find(([, ...day]) => day.join(' ') === today()) ?? [''];
-  return answer;
-}
-
 /** Tells whether somebody said today that nothing was heard here. */
 function notHeard() {
-  return answered() === 'no';
+  return heardToday() === 'no';
 }
 
 /** @param {'yes' | 'no'} said */
 function answer(said) {
-  word = `${said} ${today()}`;
-  try {
-    localStorage.setItem(HEARD_KEY, word);
-  } catch {
-    // Private mode: asked again when the page is loaded again.
-  }
+  keepHeard(said);
   show('#ask-heard', false);
   showSound(false);
   board?.reportHearing();
@@ -139,7 +70,7 @@ function answer(said) {
 
 /** Asks once a day, after a sound, whether it was heard: a page can't know that the volume is at zero. */
 function askHeard() {
-  if (speaker.unlocked && answered() === '') show('#ask-heard', true);
+  if (speaker.unlocked && heardToday() === '') show('#ask-heard', true);
 }
 
 /** @param {1 | 2} type */

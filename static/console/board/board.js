@@ -15,8 +15,10 @@ import { Accepts, ANSWER } from './accepts.js';
 import { alertKey, orderKey, rings } from './alert.js';
 import { Count } from './count.js';
 import { Details } from './details.js';
+import { HearingReport } from './hearingreport.js';
 import { Orders } from './orders.js';
 import { Receipts } from './receipts.js';
+import { readOpen } from './snapshot.js';
 import { Wall } from './wall.js';
 
 /**
@@ -56,9 +58,7 @@ export class Board {
     /** @type {SharedStream | null} */
     this.link = null;
     this.closed = false;
-    this.hearingAt = 0;
-    this.reporting = false; // the server is being told whether this console can be heard
-    this.reportAgain = false; // and there is something newer to tell
+    this.hearingReport = new HearingReport({ console: () => this.link?.state.console ?? '', hearing: () => this.hearing() });
     this.count = new Count(() => this.orders.size);
     /** @type {Map<string, number>} when this device first saw each order's card */
     this.arrived = new Map();
@@ -177,7 +177,7 @@ export class Board {
     this.meanwhile = [];
     for (let wait = 500; !this.closed; wait = Math.min(wait * 2, 8000)) {
       try {
-        const { found, cursor } = await this.readOpen();
+        const { found, cursor } = await readOpen(this.shop);
         if (this.closed) break;
         this.showSnapshot(found);
         this.history.read();
@@ -191,19 +191,6 @@ export class Board {
       }
     }
     return '';
-  }
-
-  async readOpen() {
-    /** @type {Alert[]} */
-    const found = [];
-    let cursor = '';
-    for (let before = ''; before !== null; ) {
-      const page = await call('GET', `api/v1/alerts?shop=${this.shop}&state=open&limit=500${before && `&before=${before}`}`);
-      found.push(...page.alerts);
-      cursor ||= page.cursor; // the first page's: later ones reach no further back than it
-      before = page.next;
-    }
-    return { found, cursor };
   }
 
   /** Makes the board show this snapshot, with what came while it was read. @param {Alert[]} found */
@@ -346,7 +333,7 @@ export class Board {
       this.status.alarm(now);
     }
     this.receipts.again(now);
-    if (now - this.hearingAt < HEARING_EVERY) return;
+    if (now - this.hearingReport.at < HEARING_EVERY) return;
     this.details.keep(new Set(this.orders.orderOf.keys()));
     this.details.refresh(this.orders.list().flatMap((c) => c.alerts));
     this.reportHearing();
@@ -367,25 +354,12 @@ export class Board {
     if (s.state === 'denied') this.o.onDenied();
   }
 
-  /**
-   * Tells the server whether this console can be heard: the tab that speaks says
-   * yes, the one that leads says no. One after the other: the last word counts.
-   */
-  async reportHearing() {
+  /** Tells the server whether this console can be heard: the tab that speaks says yes, the one that leads says no. */
+  reportHearing() {
     if (!this.link?.state.console || this.closed) return;
     const { speaks } = this;
     if (speaks === 'elsewhere' || (speaks === 'nowhere' && !this.link?.leads)) return;
-    this.hearingAt = Date.now();
-    this.reportAgain = true;
-    if (this.reporting) return;
-    this.reporting = true;
-    while (this.reportAgain) {
-      this.reportAgain = false;
-      await call('PUT', `api/v1/consoles/${this.link.state.console}`, this.hearing(), { signal: AbortSignal.timeout(ANSWER) }).catch(
-        () => {},
-      );
-    }
-    this.reporting = false;
+    this.hearingReport.send();
   }
 
   hearing() {

@@ -7,7 +7,7 @@ import { language, t, texts } from '../../../static/shared/i18n.js';
 import { acceptFailed, clockOff, contentOf, lasts, who, why } from '../../../static/shared/say.js';
 
 const folder = new URL('../../../static/', import.meta.url);
-const scripts = readdirSync(folder, { recursive: true }).filter((f) => f.endsWith('.js') && !f.endsWith('i18n.js'));
+const scripts = readdirSync(folder, { recursive: true }).filter((f) => f.endsWith('.js') && !/texts\.(zh|en)\.js$/.test(f));
 const source = (name) => readFileSync(new URL(name, folder), 'utf8');
 const HAN = /\p{Script=Han}/u;
 const keys = Object.keys(texts.en);
@@ -50,7 +50,7 @@ test('no module says something past the texts', () => {
       .replace(/\/\*[\s\S]*?\*\//g, '')
       .replace(/(^|\s)\/\/.*$/gm, '');
     const rest = code.replace(BOTH[name] ?? /$^/, '');
-    assert.equal(HAN.exec(rest)?.[0], undefined, `${name} has a Chinese text that i18n.js does not`);
+    assert.equal(HAN.exec(rest)?.[0], undefined, `${name} has a Chinese text that texts.zh.js does not`);
     // They would be in the browser's language, or the server's log's.
     const own = /t\('\w*[fF]ailed'.*(err\.message|String\(err\))/.exec(code);
     assert.equal(own?.[0], undefined, `${name} shows an error's own words: why() and acceptFailed() of say.js have the page's`);
