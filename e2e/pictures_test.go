@@ -84,13 +84,16 @@ func TestTwentyOrders(t *testing.T) {
 	}
 }
 
-// wrongPlaces names the cards that are cut, or covered, or, where all must be,
+// wrongPlaces names the cards that are cut, or covered, or whose table is cut, or, where all must be,
 // not on the screen, and a number that is not much larger than its card's age.
 const wrongPlaces = `(all) => {
   const cards = [...document.querySelectorAll('#open > .alert')].map((li) => ({name: li.dataset.key, r: li.getBoundingClientRect()}));
   const out = [];
   const size = (part) => Number.parseFloat(getComputedStyle(document.querySelector('#open ' + part)).fontSize);
   if (size('.tail') < 2 * size('.age')) out.push('the number that is called out is ' + size('.tail') + ' px, the age ' + size('.age'));
+  for (const where of document.querySelectorAll('#open .where')) {
+    if (where.scrollWidth > where.clientWidth) out.push(where.closest('li').dataset.key + ' does not show all of ' + where.textContent);
+  }
   for (const {name, r} of cards) {
     if (r.left < 0 || r.right > innerWidth) out.push(name + ' is cut at its side');
     if (all && (r.top < 0 || r.bottom > innerHeight)) out.push(name + ' is not on the screen: ' + Math.round(r.top) + ' to ' + Math.round(r.bottom));

@@ -46,6 +46,10 @@ export class CardElement {
     this.li.tabIndex = -1;
     this.kind = element('span', 'kind', '');
     this.asked = element('span', 'asked', '');
+    this.times = element('span', '', '');
+    this.askedAge = element('span', 'since', '');
+    this.asked.append(this.times, this.askedAge);
+    this.asked.hidden = true;
     this.heading = element('h2', 'number', '');
     this.heading.id = `card-${++made}`;
     this.li.setAttribute('aria-labelledby', this.heading.id);
@@ -167,7 +171,9 @@ export class CardElement {
     text(this.age, ageWords(now - this.card.since));
     this.li.dataset.age = String(shade(now - this.card.since));
     const { reminders, remindedSince } = this.card;
-    text(this.asked, reminders === 0 ? '' : t('askedSince', { n: reminders, t: ageWords(now - remindedSince) }));
+    this.asked.hidden = reminders === 0;
+    text(this.times, reminders === 0 ? '' : t('asked', { n: reminders }));
+    text(this.askedAge, reminders === 0 ? '' : `\u00a0· ${ageWords(now - remindedSince)}`);
   }
 
   /** Keeps the card's height, whatever is written on it: those below stay where they are. */
