@@ -29,7 +29,11 @@ func verify(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	findings, err := store.Verify(ctx, cfg.Database.URL)
+	audit := store.Verify
+	if cfg.Sky.Adopt {
+		audit = store.VerifyBeside
+	}
+	findings, err := audit(ctx, cfg.Database.URL)
 	if err != nil {
 		return fmt.Errorf("verify %s: %w", store.SafeURL(cfg.Database.URL), err)
 	}
@@ -140,7 +144,11 @@ func restored(ctx context.Context, fs *flag.FlagSet, settingsFile string, out io
 	if err != nil {
 		return err
 	}
-	if err := store.Restored(ctx, loaded.Database.URL); err != nil {
+	begin := store.Restored
+	if loaded.Sky.Adopt {
+		begin = store.RestoredBeside
+	}
+	if err := begin(ctx, loaded.Database.URL); err != nil {
 		return fmt.Errorf("restore --epoch %s: %w", store.SafeURL(loaded.Database.URL), err)
 	}
 	_, err = fmt.Fprintln(out, "the log has a new epoch. Consoles reload their state; everybody signs in again, and tablets are paired again ("+

@@ -236,11 +236,25 @@ func beginAnew(ctx context.Context, db execer, d *dialect) error {
 // Restored updates a server's database after the server's own tools have restored
 // it: the log gets a new epoch, so that no console takes new alerts for those it
 // already has, and all sessions end.
-func Restored(ctx context.Context, databaseURL string) (err error) {
+func Restored(ctx context.Context, databaseURL string) error {
 	v, err := serverOf(ctx, databaseURL)
 	if err != nil {
 		return err
 	}
+	return v.restored(ctx)
+}
+
+// RestoredBeside is Restored for tables that stand in another program's database, as
+// Options.Beside says.
+func RestoredBeside(ctx context.Context, databaseURL string) error {
+	v, err := serverBeside(ctx, databaseURL)
+	if err != nil {
+		return err
+	}
+	return v.restored(ctx)
+}
+
+func (v *server) restored(ctx context.Context) (err error) {
 	db := v.pool(false, 2)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := v.greet(ctx, db); err != nil {

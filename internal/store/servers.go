@@ -88,16 +88,24 @@ func serverOf(ctx context.Context, databaseURL string) (*server, error) {
 	}
 }
 
-// openServer checks the server, upgrades the schema and opens the store.
-func openServer(ctx context.Context, o Options) (*Store, error) {
-	v, err := serverOf(ctx, o.URL)
+// serverBeside is serverOf for tables that stand in another program's database.
+func serverBeside(ctx context.Context, databaseURL string) (*server, error) {
+	v, err := serverOf(ctx, databaseURL)
 	if err != nil {
 		return nil, err
 	}
+	return v, v.beside()
+}
+
+// openServer checks the server, upgrades the schema and opens the store.
+func openServer(ctx context.Context, o Options) (*Store, error) {
+	of := serverOf
 	if o.Beside {
-		if err := v.beside(); err != nil {
-			return nil, err
-		}
+		of = serverBeside
+	}
+	v, err := of(ctx, o.URL)
+	if err != nil {
+		return nil, err
 	}
 	if err := v.prepare(ctx, o); err != nil {
 		return nil, err

@@ -106,6 +106,16 @@ func Verify(ctx context.Context, databaseURL string) (findings []string, err err
 	return verifyFile(ctx, file)
 }
 
+// VerifyBeside is Verify for tables that stand in another program's database, as
+// Options.Beside says.
+func VerifyBeside(ctx context.Context, databaseURL string) (findings []string, err error) {
+	v, err := serverBeside(ctx, databaseURL)
+	if err != nil {
+		return nil, err
+	}
+	return v.verify(ctx)
+}
+
 func verifyFile(ctx context.Context, file string) (findings []string, err error) {
 	db, err := openSQLitePool(sqliteDSN(file, "query_only(1)"), 1)
 	if err != nil {
@@ -175,7 +185,7 @@ func auditAll(ctx context.Context, tx *sql.Tx, d *dialect) (findings []string, e
 		}
 	}
 	for _, a := range all {
-		more, err := audit(ctx, tx, a.text, a.query)
+		more, err := audit(ctx, tx, a.text, d.rebind(a.query))
 		if err != nil {
 			return findings, fmt.Errorf("audit %q: %w", a.text, err)
 		}
