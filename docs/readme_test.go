@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"doorbell/internal/config"
-	"doorbell/internal/testservers"
+	"doorbell/internal/testrun"
 )
 
 // TestMain goes to the repository's top folder, where the documents begin.
@@ -148,7 +148,7 @@ func TestWordsOfTheTrade(t *testing.T) {
 func TestReadmeUnits(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
-		testservers.Skip(t, "no systemd-analyze on this machine")
+		testrun.Skip(t, "no systemd-analyze on this machine")
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -21,7 +21,7 @@ type pair struct {
 
 func startPair(t *testing.T) *pair {
 	t.Helper()
-	needDatabase(t, databases.Postgres)
+	databases.Require(t, databases.Postgres)
 	p := &pair{t: t, primary: startDatabase(t, databases.Postgres, databases.Options{})}
 	p.line = newLine(t, p.primary.Addr())
 	var err error

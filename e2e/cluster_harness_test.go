@@ -43,19 +43,6 @@ type node struct {
 	bus *line // nil: none
 }
 
-// needDatabase skips a test whose database is not installed, loudly; CI fails.
-func needDatabase(t *testing.T, kind databases.Kind) {
-	t.Helper()
-	why := databases.Missing(kind)
-	switch {
-	case why == "":
-	case os.Getenv("CI") == "true":
-		t.Fatal(why)
-	default:
-		skip(t, "%s", why)
-	}
-}
-
 // startDatabase is a server of its own, for it is killed.
 func startDatabase(t *testing.T, kind databases.Kind, o databases.Options) *databases.Server {
 	t.Helper()

@@ -21,7 +21,7 @@ import (
 func TestOneTwoThreeNodes(t *testing.T) {
 	t.Parallel()
 	payments := transporttest.Size(t, "DOORBELL_TEST_NODE_PAYMENTS", 100)
-	needDatabase(t, databases.Postgres)
+	databases.Require(t, databases.Postgres)
 	db := startDatabase(t, databases.Postgres, databases.Options{})
 	for size := 1; size <= clusterSize; size++ {
 		c := startNodes(t, db, "nats", size)

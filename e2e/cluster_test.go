@@ -85,7 +85,7 @@ func TestCluster(t *testing.T) {
 			continue
 		}
 		t.Run(strings.ReplaceAll(c.name(), " ", "_"), func(t *testing.T) {
-			needDatabase(t, c.kind)
+			databases.Require(t, c.kind)
 			if servers[c.kind.Name] == nil {
 				servers[c.kind.Name] = startDatabase(outer, c.kind, databases.Options{})
 			}

@@ -11,6 +11,7 @@ import (
 
 	"doorbell/internal/payment/providers"
 	"doorbell/internal/payment/wechat"
+	"doorbell/internal/testrun"
 )
 
 // TestFullDisk fills the server's disk: every answer is a clear error, nothing is
@@ -23,7 +24,7 @@ func TestFullDisk(t *testing.T) {
 		if os.Getenv("DOORBELL_TEST_DISK") == "required" {
 			t.Fatalf("mount a small disk: %v", err)
 		}
-		skip(t, "needs to mount a small disk: %v", err)
+		testrun.Skip(t, "needs to mount a small disk: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(data, syscall.MNT_DETACH); err != nil {

@@ -3,11 +3,9 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,6 +20,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"doorbell/internal/testrun"
 )
 
 // binary is the program, built once with the race detector.
@@ -58,18 +58,11 @@ func TestMain(m *testing.M) {
 // within is how long a condition may take; no passing run needs that long.
 const within = 30 * time.Second
 
-// eventually waits for a condition.
+// eventually waits for a condition. Most of them ask a browser or a process, which takes
+// work from what is tested: so it looks less often than testrun.Eventually.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(within)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("never happened within %v: %s", within, what)
-		}
-		<-tick.C
-	}
+	testrun.Poll(t, 20*time.Millisecond, what, holds)
 }
 
 func freeAddr(t *testing.T) string {
@@ -288,99 +281,6 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// startNginx runs nginx in front of upstream; location holds its directives.
-func startNginx(t *testing.T, upstream, location string) string {
-	t.Helper()
-	addr, dir := freeAddr(t), t.TempDir()
-	conf := fmt.Sprintf(`daemon off; worker_processes 1; pid %[1]s/pid; error_log %[1]s/error.log;
-events { worker_connections 256; }
-http {
-  access_log off;
-  client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
-  server { listen %[2]s; %[4]s }
-  upstream doorbell { server %[3]s; }
-}`, dir, addr, upstream, location)
-	file := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(need(t, "nginx"), "-c", file, "-p", dir)
-	var errs output
-	cmd.Stderr = &errs
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-		_ = cmd.Wait()
-	})
-	eventually(t, "nginx listens", func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			return false
-		}
-		return c.Close() == nil
-	})
-	return "http://" + addr + "/"
-}
-
-// startHolding starts a gateway that scans for viruses: it reads each answer to
-// its end before it forwards a byte, and supports no upgrades.
-func startHolding(t *testing.T, upstream string) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var conns sync.WaitGroup
-	t.Cleanup(func() { _ = ln.Close(); conns.Wait() })
-	conns.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			conns.Go(func() { hold(c, upstream) })
-		}
-	})
-	return "http://" + ln.Addr().String() + "/"
-}
-
-// hold forwards one request and its complete answer.
-func hold(c net.Conn, upstream string) {
-	defer c.Close() //nolint:errcheck // over
-	in := bufio.NewReader(c)
-	req, err := http.ReadRequest(in)
-	if err != nil {
-		return
-	}
-	up, err := net.Dial("tcp", upstream)
-	if err != nil {
-		return
-	}
-	defer up.Close() //nolint:errcheck // over
-	req.Header.Del("Upgrade")
-	req.Header.Set("Connection", "close")
-	req.Close = true
-	if req.Write(up) != nil {
-		return
-	}
-	go func() { // the client leaves: so does the request
-		_, _ = in.ReadByte()
-		_ = up.Close()
-	}()
-	res, err := http.ReadResponse(bufio.NewReader(up), req)
-	if err != nil {
-		return
-	}
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		return
-	}
-	res.Body, res.ContentLength, res.TransferEncoding, res.Close = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil, true
-	_ = res.Write(c) // the client may be gone
-}
-
 // containsLine reports whether one of text's lines is line.
 func containsLine(text, line string) bool {
 	for l := range strings.Lines(text) {
@@ -398,21 +298,4 @@ func toJSON(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return string(b)
-}
-
-// skip skips a test and says so where make test shows it.
-func skip(t *testing.T, format string, args ...any) {
-	t.Helper()
-	line := t.Name() + ": " + fmt.Sprintf(format, args...)
-	if name := os.Getenv("DOORBELL_TEST_REPORT"); name != "" {
-		f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = fmt.Fprintln(f, line)
-		if err = errors.Join(err, f.Close()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Skip(line)
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"doorbell/internal/testrun"
 )
 
 // TestAloneInItsImage runs the program as deploy/Dockerfile leaves it: nothing else
@@ -16,7 +18,7 @@ import (
 func TestAloneInItsImage(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		skip(t, "needs root, to change the root folder")
+		testrun.Skip(t, "needs root, to change the root folder")
 	}
 	const user, home = 65532, "/var/lib/doorbell"
 	recipe, err := os.ReadFile("../deploy/Dockerfile")

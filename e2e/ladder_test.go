@@ -13,9 +13,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -105,36 +102,6 @@ func (f faults) pass(c net.Conn, upstream string) {
 		_ = up.Close()
 	}()
 	_, _ = io.Copy(c, up)
-}
-
-// startHAProxy runs HAProxy with its defaults, without http-no-delay.
-func startHAProxy(t *testing.T, upstream string) string {
-	t.Helper()
-	return runHAProxy(t, "timeout connect 5s", "server doorbell "+upstream)
-}
-
-// runHAProxy runs HAProxy with further lines of its defaults and of its backend.
-func runHAProxy(t *testing.T, defaults, backend string) string {
-	t.Helper()
-	addr, dir := freeAddr(t), t.TempDir()
-	file := filepath.Join(dir, "haproxy.cfg")
-	conf := fmt.Sprintf("defaults\n  mode http\n  timeout client 60s\n  timeout server 60s\n  %s\nfrontend in\n  bind %s\n  default_backend doorbell\nbackend doorbell\n  %s\n", defaults, addr, backend)
-	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(need(t, "haproxy"), "-db", "-f", file)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-		_ = cmd.Wait()
-	})
-	eventually(t, "haproxy listens", func() bool {
-		c, err := net.Dial("tcp", addr)
-		return err == nil && c.Close() == nil
-	})
-	return "http://" + addr + "/"
 }
 
 // TestLadderTimes: the time from the first dial until the console is live, on

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unsafe"
 
+	"doorbell/internal/testrun"
 	"doorbell/transport/transporttest"
 )
 
@@ -46,7 +47,7 @@ func newDisk(t *testing.T) *disk {
 		if os.Getenv("DOORBELL_TEST_POWER") == "required" {
 			t.Fatalf("mount an ext4 on a loop device: %v", err)
 		}
-		skip(t, "power cuts need a loop-mounted ext4 (CAP_SYS_ADMIN): %v", err)
+		testrun.Skip(t, "power cuts need a loop-mounted ext4 (CAP_SYS_ADMIN): %v", err)
 	}
 	t.Cleanup(func() { d.unmount() })
 	return d

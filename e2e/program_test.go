@@ -109,16 +109,16 @@ func statusOf(res *http.Response) int {
 	return res.StatusCode
 }
 
-// block returns the first fenced block of a language in the README.
-func block(t *testing.T, kind string) string {
+// block returns the first fenced block of a language in a document.
+func block(t *testing.T, document, kind string) string {
 	t.Helper()
-	text, err := os.ReadFile("../README.md")
+	text, err := os.ReadFile(filepath.Join("..", document))
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := regexp.MustCompile("(?s)```" + kind + "\n(.*?)```").FindSubmatch(text)
 	if m == nil {
-		t.Fatalf("the README has no block of %s", kind)
+		t.Fatalf("%s has no block of %s", document, kind)
 	}
 	return string(m[1])
 }
@@ -128,7 +128,7 @@ func TestReadmeGo(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	dir := t.TempDir()
-	for name, text := range map[string]string{"main.go": block(t, "go"), "go.mod": "module example\n\ngo 1.26.0\n"} {
+	for name, text := range map[string]string{"main.go": block(t, "README.md", "go"), "go.mod": "module example\n\ngo 1.26.0\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestReadmeNginx(t *testing.T) {
 	root := s.base
 	s.base = root + "bell/"
 	s.start()
-	front := startNginx(t, s.addr, strings.Replace(block(t, "nginx"), "http://127.0.0.1:8080", "http://doorbell", 1))
+	front := startNginx(t, s.addr, strings.Replace(block(t, "README.md", "nginx"), "http://127.0.0.1:8080", "http://doorbell", 1))
 	p := openPage(t, strings.Replace(s.link(), root, front, 1))
 	p.waitLink("websocket")
 	p.soundOn()

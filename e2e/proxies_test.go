@@ -7,27 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 
 	"doorbell/transport/transporttest"
 )
-
-// deployBlock returns the block of a kind that docs/deploy.md shows.
-func deployBlock(t *testing.T, kind string) string {
-	t.Helper()
-	text, err := os.ReadFile("../docs/deploy.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := regexp.MustCompile("(?s)```" + kind + "\n(.*?)```").FindSubmatch(text)
-	if m == nil {
-		t.Fatalf("docs/deploy.md has no block of %s", kind)
-	}
-	return string(m[1])
-}
 
 // startProxy runs a proxy with the lines of docs/deploy.md: two of the nodes they
 // name are dead, the third is the server. What belongs to the place alone is
@@ -35,7 +19,7 @@ func deployBlock(t *testing.T, kind string) string {
 func startProxy(t *testing.T, kind, upstream string) string {
 	t.Helper()
 	addr, dir := freeAddr(t), t.TempDir()
-	conf := deployBlock(t, kind)
+	conf := block(t, "docs/deploy.md", kind)
 	replace := func(old, with string) {
 		if !strings.Contains(conf, old) {
 			t.Fatalf("the %s lines have no %q", kind, old)
@@ -67,18 +51,7 @@ func startProxy(t *testing.T, kind, upstream string) string {
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var errs output
-	cmd.Stdout, cmd.Stderr = &errs, &errs
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s said: %s", kind, &errs)
-		}
-	})
+	startGateway(t, cmd)
 	eventually(t, kind+" passes on", func() bool {
 		res, err := http.Get("http://" + addr + "/readyz")
 		if err != nil {

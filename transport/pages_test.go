@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -67,15 +66,7 @@ func gated(t *testing.T, test func(t *testing.T, h *Hub, l *gatedLog)) {
 	t.Helper()
 	testrun.Bubble(t, func(t *testing.T) {
 		l := &gatedLog{fakeLog: newLog()}
-		h := New(Options{Log: l, Logger: slog.New(slog.DiscardHandler), Version: "v", Heartbeat: time.Second})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- h.Run(ctx) }()
-		test(t, h, l)
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		runHub(t, Options{Log: l, Version: "v", Heartbeat: time.Second}, func(h *Hub) { test(t, h, l) })
 	})
 }
 

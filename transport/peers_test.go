@@ -54,15 +54,7 @@ func onBus(t *testing.T, test func(t *testing.T, h *Hub, l *fakeLog, b *fakeBus)
 	t.Helper()
 	testrun.Bubble(t, func(t *testing.T) {
 		l, b := newLog(), &fakeBus{follows: map[doorbell.ShopID]bool{}}
-		h := New(Options{Log: l, Logger: slog.New(slog.DiscardHandler), Version: "v", Heartbeat: 15 * time.Second, Bus: b})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- h.Run(ctx) }()
-		test(t, h, l, b)
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		runHub(t, Options{Log: l, Version: "v", Heartbeat: 15 * time.Second, Bus: b}, func(h *Hub) { test(t, h, l, b) })
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -54,15 +53,7 @@ func withLogins(t *testing.T, test func(t *testing.T, h *Hub, l *logins)) {
 	t.Helper()
 	testrun.Bubble(t, func(t *testing.T) {
 		l := &logins{until: map[string]time.Time{}}
-		h := New(Options{Log: newLog(), Logger: slog.New(slog.DiscardHandler), Heartbeat: 15 * time.Second, Live: l.live})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- h.Run(ctx) }()
-		test(t, h, l)
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		runHub(t, Options{Log: newLog(), Heartbeat: 15 * time.Second, Live: l.live}, func(h *Hub) { test(t, h, l) })
 	})
 }
 

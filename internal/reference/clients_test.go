@@ -20,6 +20,7 @@ import (
 
 	"doorbell/internal/doorbell"
 	"doorbell/internal/server/servertest"
+	"doorbell/internal/testrun"
 	"doorbell/internal/testservers"
 	"doorbell/transport/transporttest"
 )
@@ -115,7 +116,7 @@ func TestClients(t *testing.T) {
 			t.Parallel()
 			if c.name == "java" {
 				if _, err := exec.LookPath("javac"); err != nil {
-					testservers.Skip(t, "no JDK is installed: the Java client was not run")
+					testrun.Skip(t, "no JDK is installed: the Java client was not run")
 				}
 			} else {
 				testservers.Require(t, c.name)

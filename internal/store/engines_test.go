@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"doorbell/internal/doorbell"
+	"doorbell/internal/testrun"
 	"doorbell/internal/testservers/databases"
 )
 
@@ -96,6 +96,7 @@ func openURL(t testing.TB, url string, publish func([]doorbell.Alert)) *Store {
 
 // numbers is SQL for 1 to 100,000 that all databases read.
 const numbers = `(select 1 + a.n + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n as i from ` +
+
 	digits + ` a, ` + digits + ` b, ` + digits + ` c, ` + digits + ` d, ` + digits + ` e) numbers`
 
 const digits = `(select 0 as n union all select 1 union all select 2 union all select 3 union all select 4
@@ -123,7 +124,9 @@ func TestMain(m *testing.M) {
 	}
 	fmt.Fprintln(os.Stderr, "store: the suite runs on sqlite "+strings.Join(ran, " "))
 	if len(missing) > 0 {
-		report("store: NOT on " + strings.Join(missing, ", "))
+		if err := testrun.Report("store: NOT on " + strings.Join(missing, ", ")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
 		if os.Getenv("CI") == "true" {
 			os.Exit(1)
 		}
@@ -142,21 +145,4 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
-}
-
-// report prints what was left out, where make test shows it too.
-func report(line string) {
-	fmt.Fprintln(os.Stderr, line)
-	name := os.Getenv("DOORBELL_TEST_REPORT")
-	if name == "" {
-		return
-	}
-	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err == nil {
-		_, err = fmt.Fprintln(f, line)
-		err = errors.Join(err, f.Close())
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
 }

@@ -115,9 +115,11 @@ func testASearchIsStopped(t *testing.T, db database) {
 		}
 		return best
 	}
-	if today, early := took(20, day(time.Now())), took(3, day(time.UnixMilli(0).AddDate(0, 0, -1))); today > early/2 {
-		t.Errorf("today's figures take %v, as long as if they looked at the whole log: %v", today, early)
-	}
+	// They take a hundredth of that. If they looked at the whole log they would take as
+	// long, however often both are measured; a busy machine delays the condition only.
+	testrun.Eventually(t, "today's figures take a quarter of what the whole log takes", func() bool {
+		return took(5, day(time.Now())) < took(5, day(time.UnixMilli(0).AddDate(0, 0, -1)))/4
+	})
 }
 
 // TestListsArePreparedInAFewShapes: lists of all lengths use few statements. With

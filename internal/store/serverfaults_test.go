@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"doorbell/internal/doorbell"
-	"doorbell/internal/testservers"
+	"doorbell/internal/testrun"
 	"doorbell/internal/testservers/databases"
 	"doorbell/transport/transporttest"
 )
@@ -19,9 +19,7 @@ import (
 // ownServer starts a server that a test may kill, with an empty database.
 func ownServer(t testing.TB, kind databases.Kind, o databases.Options) (server *databases.Server, url string) {
 	t.Helper()
-	if why := databases.Missing(kind); why != "" {
-		t.Skip(why)
-	}
+	databases.Require(t, kind)
 	server, err := databases.Start(kind, o)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +90,7 @@ func TestFullServer(t *testing.T) {
 		t.Run(c.kind.Name, func(t *testing.T) {
 			probe := t.TempDir()
 			if err := syscall.Mount("tmpfs", probe, "tmpfs", 0, "size=1m"); err != nil {
-				testservers.Skip(t, "needs to mount a small disk: "+err.Error())
+				testrun.Skip(t, "needs to mount a small disk: %v", err)
 			}
 			if err := syscall.Unmount(probe, 0); err != nil {
 				t.Fatal(err)

@@ -234,11 +234,3 @@ func startOnce(s *Store) (stop func() error) {
 		return errors.Join(<-done, s.Close())
 	}
 }
-
-// skip skips a test and says so where make test shows it.
-func skip(t *testing.T, format string, args ...any) {
-	t.Helper()
-	line := t.Name() + ": " + fmt.Sprintf(format, args...)
-	report(line)
-	t.Skip(line)
-}

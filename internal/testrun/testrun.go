@@ -14,7 +14,14 @@ const patience = 30 * time.Second
 // than 30 s.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
+	Poll(t, 5*time.Millisecond, what, holds)
+}
+
+// Poll is Eventually for a condition that costs something to look at: it looks once per
+// interval.
+func Poll(t testing.TB, interval time.Duration, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for late := time.After(patience); !holds(); {
 		select {

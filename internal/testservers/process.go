@@ -4,7 +4,6 @@ package testservers
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"doorbell/internal/testrun"
 )
 
 // startWait bounds the start of a server on a busy machine.
@@ -66,23 +67,7 @@ func Require(t testing.TB, name string) {
 	if os.Getenv("CI") == "true" {
 		t.Fatalf("%s is not installed; make deps installs it", name)
 	}
-	Skip(t, name+" is not installed; make deps installs it")
-}
-
-// Skip skips a test, and reports why.
-func Skip(t testing.TB, why string) {
-	t.Helper()
-	if report := os.Getenv("DOORBELL_TEST_REPORT"); report != "" {
-		f, err := os.OpenFile(report, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err == nil {
-			_, err = fmt.Fprintf(f, "%s: %s\n", t.Name(), why)
-			err = errors.Join(err, f.Close())
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	}
-	t.Skip("NOT RUN: " + why)
+	testrun.Skip(t, "%s is not installed; make deps installs it", name)
 }
 
 // Start runs the server, also again after Kill, with its old files.

@@ -3,18 +3,28 @@ package databases
 import (
 	"os"
 	"testing"
+
+	"doorbell/internal/testrun"
 )
 
-// Need starts a server of its own for a test and ends it after the test. Where the
-// programs are missing it skips the test; in CI that is a failure.
+// Require skips the test if a kind can't be started on this machine, and reports that;
+// in CI it fails.
+func Require(t testing.TB, kind Kind) {
+	t.Helper()
+	switch why := Missing(kind); {
+	case why == "":
+	case os.Getenv("CI") == "true":
+		t.Fatal(why)
+	default:
+		testrun.Skip(t, "%s", why)
+	}
+}
+
+// Need starts a server of its own for a test, as Require allows, and ends it after the
+// test.
 func Need(t testing.TB, kind Kind) *Server {
 	t.Helper()
-	if why := Missing(kind); why != "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(why)
-		}
-		t.Skip(why)
-	}
+	Require(t, kind)
 	s, err := Start(kind, Options{})
 	if err != nil {
 		t.Fatal(err)

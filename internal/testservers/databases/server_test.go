@@ -26,9 +26,7 @@ func TestMain(m *testing.M) {
 func TestServers(t *testing.T) {
 	for _, k := range []Kind{Postgres, MariaDB} {
 		t.Run(k.Name, func(t *testing.T) {
-			if Missing(k) != "" {
-				t.Skip(Missing(k))
-			}
+			Require(t, k)
 			s, err := Start(k, Options{})
 			if err != nil {
 				t.Fatal(err)
