@@ -208,7 +208,8 @@ type callbacks struct {
 	*web
 	Callbacks
 	forgeLog onceAMinute
-	verdicts *prometheus.CounterVec // by provider and verdict
+	verdicts *prometheus.CounterVec   // by provider and verdict
+	took     *prometheus.HistogramVec // from arrival to commit, by provider
 }
 
 // Pages is what the pages need, besides Web.

@@ -58,7 +58,7 @@ func New(o Options) (*Server, error) {
 	signIn := &access{guard: g, Access: o.Access}
 	live := &streams{guard: g, Streams: o.Streams, looks: pace{perSecond: o.PollsPerSecond}}
 	calls := &api{guard: g, API: o.API}
-	paid := &callbacks{web: w, Callbacks: o.Callbacks, verdicts: newVerdicts()}
+	paid := &callbacks{web: w, Callbacks: o.Callbacks, verdicts: newVerdicts(o.Gates), took: newTook(o.Gates)}
 	shown, err := newPages(w, o.Pages)
 	if err != nil {
 		return nil, err

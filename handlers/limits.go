@@ -95,13 +95,16 @@ func (h *web) crowded(ctx context.Context, e *transport.CrowdedError) error {
 	return out
 }
 
+// pollsPerSecond is the name of that limit.
+const pollsPerSecond = "polls_per_second"
+
 // paced refuses a poll that only looks if its token does so too often.
 func (h *streams) paced(g doorbell.Grant) error {
 	wait := h.looks.wait(g.Holder(), time.Now())
 	if wait == 0 {
 		return nil
 	}
-	h.refused.WithLabelValues("polls_per_second").Inc()
+	h.refused.WithLabelValues(pollsPerSecond).Inc()
 	e := doorbell.Refuse(TooMany, "This token polls with wait=0 more than %d times a second (limits.polls_per_second); wait for alerts with wait=25 instead.",
 		"该令牌以 wait=0 轮询超过每秒 %d 次（limits.polls_per_second）；请改用 wait=25 等待提醒。", h.looks.perSecond)
 	e.RetryAfter = wait

@@ -10,6 +10,8 @@ import (
 
 	"doorbell/internal/auth"
 	"doorbell/internal/doorbell"
+	"doorbell/internal/payment"
+	"doorbell/transport"
 )
 
 var (
@@ -31,11 +33,13 @@ func (h *streams) Collect(out chan<- prometheus.Metric) {
 func (h *callbacks) Describe(out chan<- *prometheus.Desc) {
 	out <- rejectedDesc
 	h.verdicts.Describe(out)
+	h.took.Describe(out)
 }
 
 // Collect implements prometheus.Collector with the counts of gates and verdicts.
 func (h *callbacks) Collect(out chan<- prometheus.Metric) {
 	h.verdicts.Collect(out)
+	h.took.Collect(out)
 	for provider, gate := range h.Gates {
 		for reason, n := range gate.Rejections() {
 			out <- prometheus.MustNewConstMetric(rejectedDesc, prometheus.CounterValue, float64(n), provider, reason)
@@ -43,18 +47,43 @@ func (h *callbacks) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// newVerdicts counts callbacks.
-func newVerdicts() *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{
+// newVerdicts counts callbacks. Those that are alarmed for begin at 0: a counter that
+// begins with its first event hides this event from a rate.
+func newVerdicts(gates map[string]*payment.Gate) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "doorbell_callbacks_total", Help: "Verified payment callbacks, by provider and verdict.",
 	}, []string{"provider", "verdict"})
+	for provider := range gates {
+		v.WithLabelValues(provider, string(doorbell.Settled))
+		v.WithLabelValues(provider, notStored)
+	}
+	return v
+}
+
+// notStored stands for the verdict of a callback that was not stored.
+const notStored = "failed"
+
+// newTook measures callbacks.
+func newTook(gates map[string]*payment.Gate) *prometheus.HistogramVec {
+	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "doorbell_callback_commit_seconds", Help: "From a verified payment callback's arrival to its commit, by provider.",
+		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, // WeChat Pay waits for 5 s
+	}, []string{"provider"})
+	for provider := range gates {
+		v.WithLabelValues(provider)
+	}
+	return v
 }
 
 // newRefused counts refusals by a limit.
 func newRefused() *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "doorbell_refused_total", Help: "Streams and requests refused because a limit was reached, by the limit.",
 	}, []string{"limit"})
+	for _, limit := range []string{string(transport.PerAddress), string(transport.PerToken), string(transport.PerShop), pollsPerSecond} {
+		v.WithLabelValues(limit)
+	}
+	return v
 }
 
 // registered returns a handler for the collectors' metrics, and for those of Go

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -54,7 +55,7 @@ var callbackStatus = map[doorbell.Verdict]int{
 
 // callback handles one callback: bounded body, verify, commit, answer.
 func (h *callbacks) callback(c *gin.Context, e payment.Endpoint) {
-	provider := e.Provider
+	began, provider := time.Now(), e.Provider
 	gate := h.gateOf(e, c)
 	if gate == nil {
 		h.refuse(c, doorbell.Refuse(doorbell.NotFound, "There is nothing here.", "没有这个地址。"))
@@ -91,10 +92,11 @@ func (h *callbacks) callback(c *gin.Context, e payment.Endpoint) {
 	verdict, err := h.Payments.TakeNotice(context.WithoutCancel(ctx), notice)
 	if err != nil {
 		h.log.ErrorContext(ctx, "callback not stored", "provider", provider, "request_id", requestID(c), "error", err)
-		h.verdicts.WithLabelValues(provider, "failed").Inc()
+		h.verdicts.WithLabelValues(provider, notStored).Inc()
 		fail(c, e, http.StatusServiceUnavailable, "try again")
 		return
 	}
+	h.took.WithLabelValues(provider).Observe(time.Since(began).Seconds())
 	h.verdicts.WithLabelValues(provider, string(verdict)).Inc()
 	h.logCallback(c, notice, verdict)
 	tellProvider(c, e, notice, verdict)

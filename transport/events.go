@@ -44,6 +44,9 @@ const (
 	BadCursor    ResetReason = "bad_cursor"
 )
 
+// resetReasons are all of them.
+var resetReasons = []ResetReason{BadCursor, EpochChanged, AboveHead, Pruned}
+
 type pingEvent struct {
 	Event string `json:"event"`
 	Time  string `json:"time"`

@@ -8,6 +8,7 @@ import (
 	randv2 "math/rand/v2"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -85,14 +86,20 @@ type Hub struct {
 	repairs   repairQueue
 	witnesses witnesses
 	delivered deliveries
-	auditNow  chan struct{} // buffered 1
-	resetting sync.Mutex    // one epoch change at a time; above mu
+	resets    map[ResetReason]*atomic.Int64 // how many were told
+	auditNow  chan struct{}                 // buffered 1
+	resetting sync.Mutex                    // one epoch change at a time; above mu
 }
 
 // New returns a hub; Run starts its work.
 func New(o Options) *Hub {
+	resets := map[ResetReason]*atomic.Int64{}
+	for _, reason := range resetReasons {
+		resets[reason] = new(atomic.Int64)
+	}
 	return &Hub{
-		log: o.Log, logger: o.Logger, version: o.Version, heartbeat: o.Heartbeat, live: o.Live, logText: o.LogText, room: newRoom(o.Limits), tabs: newTabRegistry(o.Pages), bus: o.Bus,
+		resets: resets,
+		log:    o.Log, logger: o.Logger, version: o.Version, heartbeat: o.Heartbeat, live: o.Live, logText: o.LogText, room: newRoom(o.Limits), tabs: newTabRegistry(o.Pages), bus: o.Bus,
 		feeds: map[doorbell.ShopID]*feed{}, sessions: map[*Session]struct{}{}, consoles: map[string]*Console{}, attended: map[doorbell.ShopID]time.Time{},
 		delivered: deliveries{shops: map[doorbell.ShopID][]doorbell.Delivery{}},
 		empty:     make(chan struct{}), pages: newPages(), turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), repairs: repairQueue{wake: make(chan struct{}, 1)}, auditNow: make(chan struct{}, 1),
@@ -294,6 +301,42 @@ func (h *Hub) Streams() map[string]int {
 		out[s.Transport]++
 	}
 	return out
+}
+
+// Resets returns how many resets this node has sent, by reason; every reason is there.
+func (h *Hub) Resets() map[ResetReason]int64 {
+	out := make(map[ResetReason]int64, len(h.resets))
+	for reason, n := range h.resets {
+		out[reason] = n.Load()
+	}
+	return out
+}
+
+// Behind returns how many running sessions have alerts of their shops yet to get, and
+// how many alerts the furthest of them lacks.
+func (h *Hub) Behind() (consoles int, most int64) {
+	reached := map[*feed]doorbell.Seq{}
+	for _, f := range h.followed() {
+		reached[f] = f.position()
+	}
+	for _, s := range h.all() {
+		if lacks := s.lacks(reached); lacks > 0 {
+			consoles++
+			most = max(most, lacks)
+		}
+	}
+	return consoles, most
+}
+
+// lacks returns how many alerts the session has yet to get of what its feeds had sent
+// by then.
+func (s *Session) lacks(reached map[*feed]doorbell.Seq) (n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.places {
+		n += max(0, int64(reached[p.feed]-p.next+1))
+	}
+	return n
 }
 
 // Shutdown refuses new streams, sends bye to all and waits until they have left or

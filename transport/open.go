@@ -94,7 +94,7 @@ func (s *Session) placeFromLog(ctx context.Context) error {
 		}
 		p.next = next
 	}
-	for _, reason := range []ResetReason{BadCursor, EpochChanged, AboveHead, Pruned} {
+	for _, reason := range resetReasons {
 		if shops := resets[reason]; shops != nil {
 			s.reset(reason, shops)
 		}

@@ -179,6 +179,7 @@ func (s *Session) reset(reason ResetReason, shops []doorbell.ShopID) {
 	if s.Plain {
 		return
 	}
+	s.hub.resets[reason].Add(1)
 	s.pending = append(s.pending, Message{Event: "reset", Data: encode(resetEvent{
 		Event: "reset", Cursor: s.cursor().String(), Shops: shops, Reason: reason,
 	})})

@@ -28,6 +28,10 @@ type Service struct {
 	log   *slog.Logger
 	again replays
 	ahead stopwatch // of alerts whose time is yet to come: see TellUnheard
+
+	// Accepted is told of an alert that was accepted on a console, and of the one that
+	// closed it, after their commit; nil: nobody is. It is set before the first call.
+	Accepted func(target, closing Alert)
 }
 
 // NewService needs all three.
@@ -240,12 +244,12 @@ func (s *Service) AcceptAlert(ctx context.Context, shop ShopID, seq Seq, by stri
 	if !target.Type.Rings() {
 		return Alert{}, Refuse(Conflict, "Alert %d does not ring.", "提醒 %d 无需处理。", seq)
 	}
+	var closed bool // before
 	err = s.store.WritePress(ctx, func(tx Tx) error {
 		order, own, err := s.ownOrder(tx, target)
 		if err != nil {
 			return err
 		}
-		var closed bool
 		if closing, closed, err = tx.ClosedBy(target); err != nil || closed {
 			return err
 		}
@@ -264,6 +268,9 @@ func (s *Service) AcceptAlert(ctx context.Context, shop ShopID, seq Seq, by stri
 		closing, err = s.write(tx, a)
 		return err
 	})
+	if err == nil && !closed && s.Accepted != nil {
+		s.Accepted(target, closing)
+	}
 	return closing, err
 }
 

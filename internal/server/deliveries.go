@@ -26,7 +26,9 @@ func (s *Server) noteDeliveries(ctx context.Context) error {
 }
 
 func (s *Server) saveDeliveries(ctx context.Context) {
-	if err := s.store.SaveDeliveries(ctx, s.hub.TakeDeliveries()); err != nil && ctx.Err() == nil {
+	all := s.hub.TakeDeliveries()
+	s.measures.noteDelivered(all, s.store.Ahead())
+	if err := s.store.SaveDeliveries(ctx, all); err != nil && ctx.Err() == nil {
 		s.log.WarnContext(ctx, "deliveries not noted", "error", err)
 	}
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,7 +37,14 @@ func (s *Server) collectors() []prometheus.Collector {
 			return float64(pick(waiting, givenUp))
 		}
 	}
-	return append(append(s.busCollectors(), s.certificate.collectors()...), []prometheus.Collector{
+	return append(slices.Concat(s.busCollectors(), s.certificate.collectors(), s.measures.collectors(), s.hubCollectors()), []prometheus.Collector{
+		gauge("doorbell_store_waiting", "Changes that wait for the database.", func() float64 { return float64(s.store.Waiting()) }),
+		gauge("doorbell_store_failing", "Whether the last write to the database failed (1).", func() float64 {
+			if s.store.Failing() {
+				return 1
+			}
+			return 0
+		}),
 		count("doorbell_alerts_unheard_total", "Alerts that no console sounded in time (alerts.unheard).", s.unheard.Load),
 		count("doorbell_pages_lost_total", "Plain pages that lost their connection and were not loaded anew within a minute.", s.pages.lost.Load),
 		count("doorbell_escalations_total", "Steps of escalation ladders that were told.", s.escalator.Steps),
@@ -52,6 +60,21 @@ func (s *Server) collectors() []prometheus.Collector {
 		gauge("doorbell_webhooks_waiting", "Webhook messages that wait to be taken.", backlog(func(n, _ int64) int64 { return n })),
 		gauge("doorbell_webhooks_given_up", "Webhook messages that were given up within the last week.", backlog(func(_, n int64) int64 { return n })),
 	}...)
+}
+
+// hubCollectors returns the figures of the streams.
+func (s *Server) hubCollectors() []prometheus.Collector {
+	all := []prometheus.Collector{
+		gauge("doorbell_consoles_behind", "Connected consoles that have alerts yet to get.", func() float64 { n, _ := s.hub.Behind(); return float64(n) }),
+		gauge("doorbell_console_lag_alerts", "Alerts that the console furthest behind has yet to get.", func() float64 { _, most := s.hub.Behind(); return float64(most) }),
+	}
+	for reason := range s.hub.Resets() {
+		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "doorbell_resets_total", Help: "Resets sent to consoles whose cursor could not be honoured, by reason.",
+			ConstLabels: prometheus.Labels{"reason": string(reason)},
+		}, func() float64 { return float64(s.hub.Resets()[reason]) }))
+	}
+	return all
 }
 
 // busCollectors returns the bus's figures; none where there is no bus.

@@ -47,7 +47,7 @@ func (s *Server) Run(ctx context.Context, l Listeners, out io.Writer) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.store.Run(storeCtx) })
 	g.Go(func() error { return s.hub.Run(hubCtx) })
-	g.Go(func() error { return s.bus.Run(busCtx, s.hub) })
+	g.Go(func() error { return s.bus.Run(busCtx, heardByBus{s.hub, s.measures}) })
 	for _, f := range fronts {
 		g.Go(func() error { return f.serve(ctx) })
 	}

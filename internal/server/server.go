@@ -64,6 +64,7 @@ type Server struct {
 	pages      *pages
 	escalator  *escalation.Escalator
 	sealer     *ledger.Sealer
+	measures   *measures
 
 	certificate *certificate // nil: plain HTTP
 }
@@ -97,7 +98,7 @@ func (f *followers) tell(alerts []doorbell.Alert) {
 
 func build(ctx context.Context, o Options, faulty faults) (*Server, error) {
 	cfg, log := o.Config, o.Log
-	s := &Server{Options: o, cfg: cfg, log: log, gates: map[string]*payment.Gate{}}
+	s := &Server{Options: o, cfg: cfg, log: log, gates: map[string]*payment.Gate{}, measures: newMeasures()}
 	rules, err := Rules(cfg)
 	if err != nil {
 		return nil, config.Fault{Err: err}
@@ -121,8 +122,10 @@ func build(ctx context.Context, o Options, faulty faults) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	var committed followers
-	if s.store, err = store.Open(ctx, store.Options{URL: cfg.Database.URL, Log: log, Publish: committed.tell, Beside: cfg.Sky.Adopt}); err != nil {
+	committed := followers{s.measures.noteRaised}
+	if s.store, err = store.Open(ctx, store.Options{
+		URL: cfg.Database.URL, Log: log, Publish: committed.tell, Beside: cfg.Sky.Adopt, Measures: s.measures,
+	}); err != nil {
 		return nil, InFolderOf("database.url "+store.SafeURL(cfg.Database.URL), err)
 	}
 	if err := s.shareSecrets(ctx); err != nil {
@@ -183,6 +186,7 @@ func (s *Server) newParts(ctx context.Context, rules doorbell.Rules, queriers []
 		return err
 	}
 	s.service = doorbell.NewService(orders, rules, s.log)
+	s.service.Accepted = s.measures.tookCare
 	s.skyOrders = s.newWatch(adopted)
 	if err := s.newOutbound(queriers, faulty.dial); err != nil {
 		return InFolderOf(DataSetting(cfg), err)

@@ -142,10 +142,13 @@ const maxReceipts = 192
 // SaveReceipt implements doorbell.Store. It returns NotFound for an alert that
 // does not exist, and nil for a repeated receipt and for one above maxReceipts.
 func (s *Store) SaveReceipt(ctx context.Context, r doorbell.Receipt) error {
-	return s.queue.wait(ctx, s.queue.receipts, func(t *txn) error {
+	var about doorbell.Alert
+	var first bool // the first console that sounded
+	err := s.queue.wait(ctx, s.queue.receipts, func(t *txn) (err error) {
 		// The head is not locked: a receipt must not make the shop's next payment
 		// wait.
-		if _, err := t.alert(r.Shop, r.Seq); err != nil {
+		first = false
+		if about, err = t.alert(r.Shop, r.Seq); err != nil {
 			return err
 		}
 		if r.Stage == doorbell.Sounded { // set also when the receipt itself is above the bound
@@ -153,13 +156,19 @@ func (s *Store) SaveReceipt(ctx context.Context, r doorbell.Receipt) error {
 				return err
 			}
 		}
-		var n int
-		if err := t.row(`select count(*) from receipts where shop_id = ? and seq = ?`, r.Shop, r.Seq).Scan(&n); err != nil || n >= maxReceipts {
+		var n, sounded int
+		if err := t.row(`select count(*), count(case when stage = 'sounded' then 1 end) from receipts where shop_id = ? and seq = ?`,
+			r.Shop, r.Seq).Scan(&n, &sounded); err != nil || n >= maxReceipts {
 			return err
 		}
+		first = r.Stage == doorbell.Sounded && sounded == 0
 		return t.exec(t.dialect.insertOr("receipts", "shop_id, seq, console, stage", "shop_id, seq, console, stage, reason, actor, created_at"),
 			r.Shop, r.Seq, r.Console, r.Stage, r.Reason, r.By, millis(r.At))
 	})
+	if err == nil && first {
+		s.measures.Sounded(about, r.At)
+	}
+	return err
 }
 
 // maxTimings bounds the alerts that one day's figures are computed from.

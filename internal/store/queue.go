@@ -33,6 +33,7 @@ type queue struct {
 	failed   atomic.Pointer[error] // of the last change; nil after a commit
 	// committed is the time of the last commit; nil before the first one.
 	committed atomic.Pointer[time.Time]
+	measures  Measures // nil until the store is open
 }
 
 // op is one caller's change. Its context is checked before the change starts and
@@ -75,6 +76,10 @@ func (q *queue) do(ctx context.Context, change func(*txn) error) error {
 // change, wait waits for its end: the caller must learn what happened.
 func (q *queue) wait(ctx context.Context, lane chan<- *op, change func(*txn) error) error {
 	o := &op{ctx: ctx, change: change, done: make(chan struct{})}
+	if q.measures != nil {
+		began := time.Now()
+		defer func() { q.measures.Wrote(q.nameOf(lane), time.Since(began)) }()
+	}
 	select {
 	case <-q.stopped:
 		return unavailable(errStopped)
@@ -116,6 +121,30 @@ func (q *queue) wait(ctx context.Context, lane chan<- *op, change func(*txn) err
 	default:
 		return unavailable(errStopped)
 	}
+}
+
+// nameOf returns a lane's name for the figures. On SQLite, whose receipts share the
+// lane of the calls, both are call.
+func (q *queue) nameOf(lane chan<- *op) string {
+	switch lane {
+	case q.urgent:
+		return "urgent"
+	case q.presses:
+		return "press"
+	case q.ops:
+		return "call"
+	default:
+		return "receipt"
+	}
+}
+
+// waiting returns how many changes wait in the lanes.
+func (q *queue) waiting() int {
+	n := len(q.urgent) + len(q.presses) + len(q.ops)
+	if q.receipts != q.ops {
+		n += len(q.receipts)
+	}
+	return n
 }
 
 var errStopped = errors.New("the store is closed")

@@ -33,6 +33,8 @@ type Options struct {
 	// nil.
 	Publish func([]doorbell.Alert)
 	Log     *slog.Logger
+	// Measures is told how long things took; nil: nobody is.
+	Measures Measures
 	// Beside says that another program's tables stand in the same database: ours
 	// have names that begin with doorbell_. On MySQL and MariaDB only.
 	Beside bool
@@ -41,6 +43,30 @@ type Options struct {
 	migrations fs.FS            // of a server; tests use those of an older program
 	clock      func() time.Time // this machine's; nil: time.Now
 }
+
+// Measures is told how long things took, after their commit. Its methods don't block.
+type Measures interface {
+	// Wrote is told how long a change took, from when it was handed in until its commit
+	// or its refusal, in a lane: urgent, press, call or receipt.
+	Wrote(lane string, took time.Duration)
+	// Sounded is told when the first console sounded for an alert.
+	Sounded(a doorbell.Alert, at time.Time)
+}
+
+// unmeasured is nobody who is told.
+type unmeasured struct{}
+
+// Wrote implements Measures.
+func (unmeasured) Wrote(string, time.Duration) {}
+
+// Sounded implements Measures.
+func (unmeasured) Sounded(doorbell.Alert, time.Time) {}
+
+// Waiting returns how many changes wait for the writer.
+func (s *Store) Waiting() int { return s.queue.waiting() }
+
+// Failing reports whether the last write failed.
+func (s *Store) Failing() bool { return s.queue.lastFailure() != nil }
 
 // Store is one open database. Writes are answered only while Run runs.
 type Store struct {
@@ -53,6 +79,7 @@ type Store struct {
 	probe    prober
 	clock    *clock
 	log      *slog.Logger
+	measures Measures
 
 	holder      string // this process's name
 	serverClock bool   // the database has a clock of its own
@@ -77,6 +104,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Publish == nil {
 		o.Publish = func([]doorbell.Alert) {}
 	}
+	if o.Measures == nil {
+		o.Measures = unmeasured{}
+	}
 	open := openSQLite
 	if onServer(o.URL) {
 		open = openServer
@@ -85,6 +115,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.measures, s.queue.measures = o.Measures, o.Measures
 	insert := s.dialect.rebind(s.dialect.insertOr("meta", "name", "name, value"))
 	for name, drawn := range map[string]string{"epoch": newEpoch(), "generation": newEpoch(), busKey: rand.Text()} {
 		if _, err := s.writes.ExecContext(ctx, insert, name, drawn); err != nil {
