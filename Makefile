@@ -16,9 +16,9 @@ LINT := $(GO) tool -modfile=tools/go.mod golangci-lint
 FORMAT := $(LINT) fmt
 # Debian packages of the tests: a browser, proxies, message brokers, a server to measure beside, fonts
 # for the pictures, curl, a file system to cut the power of, and a C compiler for the
-# race detector. What they are used as stands in PROGRAMS.
-PACKAGES := chromium nginx-light libnginx-mod-nchan haproxy caddy nats-server redis-server postgresql mariadb-server fonts-noto-cjk curl e2fsprogs gcc libc6-dev nodejs npm python3
-PROGRAMS := go gcc node npm npx chromium nginx haproxy caddy nats-server redis-server mariadbd mariadb-install-db curl mkfs.ext4 python3
+# race detector, and Prometheus for its promtool, which tests the alert rules. What they are used as stands in PROGRAMS.
+PACKAGES := chromium nginx-light libnginx-mod-nchan haproxy caddy nats-server redis-server postgresql mariadb-server fonts-noto-cjk curl e2fsprogs gcc libc6-dev nodejs npm python3 prometheus
+PROGRAMS := go gcc node npm npx chromium nginx haproxy caddy nats-server redis-server mariadbd mariadb-install-db curl mkfs.ext4 python3 promtool
 
 # What prints a run's failures and its longest tests.
 TIMES := $(CURDIR)/testtimes.out
