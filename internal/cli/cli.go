@@ -25,8 +25,8 @@ func Main(args []string) int {
 	defer stop()
 	err := run(ctx, args, os.Stdout)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		last := logqueue.New(os.Stderr)             // nobody may read it
-		_, _ = fmt.Fprintln(last, "doorbell:", err) // it never fails
+		last := logqueue.New(os.Stderr, logqueue.Text) // nobody may read it
+		_, _ = fmt.Fprintln(last, "doorbell:", err)    // it never fails
 		last.Close()
 	}
 	return exitCode(err)

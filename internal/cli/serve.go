@@ -22,7 +22,7 @@ func serve(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log, endLog := logqueue.NewLogger(os.Stderr)
+	log, endLog := logqueue.NewLogger(os.Stderr, logqueue.Format(cfg.Log.Format))
 	defer endLog()
 	warnUnknown(ctx, log, cfg.Unknown)
 	given, err := server.Inherited()

@@ -31,6 +31,9 @@ func (c Config) check(fromEnv map[string]bool) (faults []error) {
 	c.checkAuth(bad)
 	c.checkTimes(bad)
 	c.checkMetrics(bad)
+	if f := c.Log.Format; f != "text" && f != "json" {
+		bad("log.format", "%q is neither text nor json", f)
+	}
 	c.checkLimits(bad)
 	c.checkShops(bad)
 	c.checkPay(bad)

@@ -167,7 +167,8 @@ type Speech struct {
 
 // Log is what is logged beyond the usual.
 type Log struct {
-	ClientText bool `yaml:"client_text"`
+	ClientText bool   `yaml:"client_text"`
+	Format     string `yaml:"format"` // text or json
 }
 
 // Pay is whose callbacks count.
@@ -255,6 +256,7 @@ func Default() Config {
 		},
 		Webhooks: []Hook{}, Channels: []Channel{}, Escalation: map[string][]Rung{},
 		Sky:      Sky{TokenNames: SkyNames{Admin: "token", User: "authentication"}, Zone: "Asia/Shanghai"},
+		Log:      Log{Format: "text"},
 		Announce: Announce{Text: "这是来自服务端的消息: {{.Time}}"},
 	}
 }

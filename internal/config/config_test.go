@@ -83,6 +83,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"open to every frame behind a proxy", "server: {trusted_proxies: [127.0.0.1]}\nsky: {open: true}\nauth: {origins: [null]}\n", nil, []string{"auth.origins: null beside sky.open"}},
 		{"figures where the consoles are", "metrics: {addr: \"127.0.0.1:8080\"}\n", nil, []string{"metrics.addr: 127.0.0.1:8080 is taken"}},
 		{"figures nowhere", "metrics: {addr: \"9090\"}\n", nil, []string{"metrics.addr: want HOST:PORT"}},
+		{"a format that is none", "log: {format: xml}\n", nil, []string{`log.format: "xml" is neither text nor json`}},
 		{"not a section", "server: 80\n", nil, []string{"server: want a section"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

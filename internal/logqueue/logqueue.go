@@ -24,7 +24,8 @@ const (
 // counted, and the log says so when it goes on. What is lost in a crash are the
 // lines of the last moment.
 type Queue struct {
-	to io.Writer
+	to     io.Writer
+	format Format
 
 	mu      sync.Mutex // guards all below
 	waiting []byte
@@ -36,9 +37,9 @@ type Queue struct {
 	done chan struct{} // closed when all is written
 }
 
-// New starts a queue that writes to to.
-func New(to io.Writer) *Queue {
-	q := &Queue{to: to, wake: make(chan struct{}, 1), done: make(chan struct{})}
+// New starts a queue that writes to to; its own lines have that format.
+func New(to io.Writer, format Format) *Queue {
+	q := &Queue{to: to, format: format, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go q.run()
 	return q
 }
@@ -97,7 +98,7 @@ func (q *Queue) take(spare []byte) (lines []byte, over bool) {
 	lines, q.waiting = q.waiting, spare
 	if q.left > 0 {
 		var b bytes.Buffer
-		slog.New(slog.NewTextHandler(&b, nil)).Warn("log lines dropped: standard error was blocked", "lines", q.left)
+		slog.New(q.format.handler(&b)).Warn("log lines dropped: standard error was blocked", "lines", q.left)
 		lines, q.left = append(lines, b.Bytes()...), 0
 	}
 	return lines, q.over
@@ -123,9 +124,9 @@ type queuedHandler struct {
 }
 
 // NewLogger returns a logger that writes to w; end waits for the last lines.
-func NewLogger(w io.Writer) (log *slog.Logger, end func()) {
-	q := New(w)
-	return slog.New(queuedHandler{slog.NewTextHandler(q, nil), q}), q.Close
+func NewLogger(w io.Writer, format Format) (log *slog.Logger, end func()) {
+	q := New(w, format)
+	return slog.New(queuedHandler{format.handler(q), q}), q.Close
 }
 
 // Dropped returns how many lines a logger of NewLogger could not write.

@@ -29,7 +29,7 @@ func (g *gate) Write(p []byte) (int, error) {
 // after that is there again.
 func TestALogThatNobodyReads(t *testing.T) {
 	g := &gate{open: make(chan struct{})}
-	log, end := NewLogger(g)
+	log, end := NewLogger(g, Text)
 	const each, writers = 4000, 8
 	var wg sync.WaitGroup
 	for w := range writers {
@@ -80,7 +80,7 @@ func TestALogThatNobodyReads(t *testing.T) {
 // and one that nobody reads does not keep it.
 func TestTheEndWaitsForTheLog(t *testing.T) {
 	g := &gate{open: make(chan struct{})}
-	log, end := NewLogger(g)
+	log, end := NewLogger(g, Text)
 	close(g.open)
 	for i := range 100 {
 		log.Info("line", "n", i)
@@ -90,7 +90,7 @@ func TestTheEndWaitsForTheLog(t *testing.T) {
 		t.Errorf("%d lines, want 100", n)
 	}
 	stuck := &gate{open: make(chan struct{})}
-	log, end = NewLogger(stuck)
+	log, end = NewLogger(stuck, Text)
 	log.Info("line")
 	began := time.Now()
 	end()
@@ -109,7 +109,7 @@ func BenchmarkLog(b *testing.B) {
 		}
 	}
 	b.Run("queued", func(b *testing.B) {
-		log, end := NewLogger(discard{})
+		log, end := NewLogger(discard{}, Text)
 		defer end()
 		line(b, log)
 	})
@@ -138,7 +138,7 @@ func (s slowly) Write(p []byte) (int, error) {
 // lines come one by one and the queue is empty between them.
 func TestALineIsNotWrittenOver(t *testing.T) {
 	s := slowly{make(chan string, 100), make(chan struct{})}
-	q := New(s)
+	q := New(s, Text)
 	for i := range 20 {
 		first, second := fmt.Sprintf("%d first\n", i), fmt.Sprintf("%d other\n", i)
 		_, _ = q.Write([]byte(first))

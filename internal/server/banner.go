@@ -42,7 +42,7 @@ func (s *Server) printBanner(ctx context.Context, addr net.Addr, out io.Writer) 
 			text.link = ""
 		}
 	}
-	lines := logqueue.New(out) // a terminal stopped by Ctrl-S must not keep the server from stopping
+	lines := logqueue.New(out, logqueue.Format(s.cfg.Log.Format)) // a terminal stopped by Ctrl-S must not keep the server from stopping
 	_, err := io.WriteString(lines, text.text())
 	lines.Close()
 	return err
