@@ -31,6 +31,7 @@ func (c Config) check(fromEnv map[string]bool) (faults []error) {
 	c.checkAuth(bad)
 	c.checkTimes(bad)
 	c.checkMetrics(bad)
+	c.checkAdmin(bad)
 	if f := c.Log.Format; f != "text" && f != "json" {
 		bad("log.format", "%q is neither text nor json", f)
 	}
@@ -219,6 +220,22 @@ func (c Config) checkMetrics(bad report) {
 	}
 }
 
+// checkAdmin keeps profiles, which show what is in memory, on this machine.
+func (c Config) checkAdmin(bad report) {
+	addr := c.Server.Admin
+	if addr == "" {
+		return
+	}
+	switch _, port, err := net.SplitHostPort(addr); {
+	case err != nil:
+		bad("server.admin", "want HOST:PORT, say 127.0.0.1:6060: %v", err)
+	case !OnLoopback(addr):
+		bad("server.admin", "%s is not loopback, and profiles show what is in memory; say 127.0.0.1:%s, and come by ssh -L", addr, port)
+	case port != "0" && (addr == c.Server.Addr || addr == c.Pay.Addr || addr == c.Metrics.Addr):
+		bad("server.admin", "%s is taken by server.addr, pay.addr or metrics.addr; give the profiles a port of their own", addr)
+	}
+}
+
 // checkSecrets holds the signing secrets of Stripe and of Standard Webhooks.
 func (c Config) checkSecrets(bad report) {
 	for i, s := range c.Pay.Stripe.Secrets {
@@ -300,9 +317,10 @@ func isHTTP(text string) bool {
 }
 
 // Loopback reports whether only this machine can reach the server.
-func (c Config) Loopback() bool { return onLoopback(c.Server.Addr) }
+func (c Config) Loopback() bool { return OnLoopback(c.Server.Addr) }
 
-func onLoopback(addr string) bool {
+// OnLoopback reports whether an address, HOST:PORT, is one that only this machine reaches.
+func OnLoopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return false
@@ -320,7 +338,7 @@ func (c Config) OnTrial() bool {
 	if c.Pay.Configured() {
 		return false
 	}
-	reachable := !c.Loopback() || c.Pay.Addr != "" && !onLoopback(c.Pay.Addr)
+	reachable := !c.Loopback() || c.Pay.Addr != "" && !OnLoopback(c.Pay.Addr)
 	return c.Pay.Trial || !reachable && len(c.Server.TrustedProxies) == 0
 }
 

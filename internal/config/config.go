@@ -41,6 +41,7 @@ type Server struct {
 	BasePath       string   `yaml:"base_path"`
 	PublicURL      string   `yaml:"public_url"`
 	TLS            TLS      `yaml:"tls"`
+	Admin          string   `yaml:"admin"` // empty: no profiles
 }
 
 // Data is where secrets are kept; empty is the database's folder.

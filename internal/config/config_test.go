@@ -84,6 +84,10 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"figures where the consoles are", "metrics: {addr: \"127.0.0.1:8080\"}\n", nil, []string{"metrics.addr: 127.0.0.1:8080 is taken"}},
 		{"figures nowhere", "metrics: {addr: \"9090\"}\n", nil, []string{"metrics.addr: want HOST:PORT"}},
 		{"a format that is none", "log: {format: xml}\n", nil, []string{`log.format: "xml" is neither text nor json`}},
+		{"profiles for all", "server: {admin: \"0.0.0.0:6060\"}\n", nil, []string{"server.admin: 0.0.0.0:6060 is not loopback"}},
+		{"profiles for whoever comes", "server: {admin: \":6060\"}\n", nil, []string{"server.admin: :6060 is not loopback"}},
+		{"profiles where the consoles are", "server: {admin: \"127.0.0.1:8080\"}\n", nil, []string{"server.admin: 127.0.0.1:8080 is taken"}},
+		{"profiles nowhere", "server: {admin: \"6060\"}\n", nil, []string{"server.admin: want HOST:PORT"}},
 		{"not a section", "server: 80\n", nil, []string{"server: want a section"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -14,13 +14,13 @@ import (
 )
 
 // Listeners are the sockets of a server. Callbacks may be nil: payment callbacks
-// then arrive at Consoles, as they may in any case. Metrics may be nil.
-type Listeners struct{ Consoles, Callbacks, Metrics net.Listener }
+// then arrive at Consoles, as they may in any case. Metrics and Admin may be nil.
+type Listeners struct{ Consoles, Callbacks, Metrics, Admin net.Listener }
 
 // Close closes those that are there.
 func (l Listeners) Close() error {
 	var errs []error
-	for _, ln := range []net.Listener{l.Consoles, l.Callbacks, l.Metrics} {
+	for _, ln := range []net.Listener{l.Consoles, l.Callbacks, l.Metrics, l.Admin} {
 		if ln != nil {
 			errs = append(errs, ln.Close())
 		}
@@ -36,7 +36,10 @@ func Listen(ctx context.Context, cfg config.Config, given net.Listener) (l Liste
 		key, addr string
 		ln        *net.Listener
 	}{
-		{"server.addr", cfg.Server.Addr, &l.Consoles}, {"pay.addr", cfg.Pay.Addr, &l.Callbacks}, {"metrics.addr", cfg.Metrics.Addr, &l.Metrics},
+		{"server.addr", cfg.Server.Addr, &l.Consoles},
+		{"pay.addr", cfg.Pay.Addr, &l.Callbacks},
+		{"metrics.addr", cfg.Metrics.Addr, &l.Metrics},
+		{"server.admin", cfg.Server.Admin, &l.Admin},
 	} {
 		if s.addr == "" || *s.ln != nil {
 			continue

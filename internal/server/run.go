@@ -37,6 +37,9 @@ func (s *Server) Run(ctx context.Context, l Listeners, out io.Writer) error {
 	if l.Metrics != nil {
 		fronts = append(fronts, newFront(l.Metrics, s.edge.Figures(), nil, s.log, nil))
 	}
+	if l.Admin != nil {
+		fronts = append(fronts, newFront(l.Admin, admin(), nil, s.log, nil))
+	}
 	lasting := context.WithoutCancel(ctx)
 	storeCtx, stopStore := context.WithCancel(lasting)
 	hubCtx, stopHub := context.WithCancel(lasting)

@@ -28,10 +28,10 @@ type Server struct {
 	server.Parts
 	Config config.Config
 	URL    string // of the consoles' listener, with the base path
-	// CallbacksURL and FiguresURL are those of listeners of their own, which there
-	// are where the settings name pay.addr and metrics.addr.
-	CallbacksURL, FiguresURL string
-	Log                      *Log
+	// CallbacksURL, FiguresURL and AdminURL are those of listeners of their own, which
+	// there are where the settings name pay.addr, metrics.addr and server.admin.
+	CallbacksURL, FiguresURL, AdminURL string
+	Log                                *Log
 
 	t    testing.TB
 	stop func()
@@ -62,6 +62,7 @@ func Start(t testing.TB, edits ...func(*config.Config)) *Server {
 	s.Parts = made.Parts()
 	s.URL = server.Scheme(s.Config) + strings.TrimPrefix(address(l.Consoles, s.Config.Server.BasePath), "http")
 	s.CallbacksURL, s.FiguresURL = address(l.Callbacks, s.Config.Server.BasePath), address(l.Metrics, s.Config.Server.BasePath)
+	s.AdminURL = address(l.Admin, "/")
 	ended := make(chan error, 1)
 	go func() { ended <- made.Run(ctx, l, io.Discard) }()
 	s.stop = sync.OnceFunc(func() {
