@@ -9,6 +9,10 @@ import (
 	"doorbell/internal/store"
 )
 
+// release and revision are what make dist names with -ldflags -X: the release, and
+// the commit of its source. Empty in every other build.
+var release, revision string
+
 // printVersion runs the command version: the release, the commit, and the highest
 // schema of a database that this program knows, a line each.
 func printVersion(_ context.Context, args []string, out io.Writer) error {
@@ -22,6 +26,9 @@ func printVersion(_ context.Context, args []string, out io.Writer) error {
 
 // version returns the release that this binary was built as, or its commit.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
@@ -29,8 +36,8 @@ func version() string {
 	if v := info.Main.Version; v != "" && v != "(devel)" {
 		return v
 	}
-	if revision := setting(info, "vcs.revision"); len(revision) >= 12 {
-		return "devel-" + revision[:12]
+	if built := setting(info, "vcs.revision"); len(built) >= 12 {
+		return "devel-" + built[:12]
 	}
 	return "devel"
 }
@@ -38,18 +45,21 @@ func version() string {
 // commit returns the commit of the source, with +dirty where the source had been
 // changed; unknown where the build did not record one.
 func commit() string {
+	if revision != "" {
+		return revision
+	}
 	info, ok := debug.ReadBuildInfo()
-	revision := ""
+	built := ""
 	if ok {
-		revision = setting(info, "vcs.revision")
+		built = setting(info, "vcs.revision")
 	}
 	switch {
-	case revision == "":
+	case built == "":
 		return "unknown"
 	case setting(info, "vcs.modified") == "true":
-		return revision + "+dirty"
+		return built + "+dirty"
 	default:
-		return revision
+		return built
 	}
 }
 

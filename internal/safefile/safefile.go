@@ -29,12 +29,3 @@ func Create(name string, content []byte) (err error) {
 	}
 	return errors.Join(SyncFolder(folder), SyncFolder(filepath.Dir(folder)))
 }
-
-// SyncFolder makes what was named in a folder last.
-func SyncFolder(folder string) error {
-	d, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

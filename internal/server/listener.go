@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"syscall"
 
 	"doorbell/internal/config"
 )
@@ -72,7 +71,7 @@ func Inherited() (net.Listener, error) {
 func listenFault(key, addr string, err error) error {
 	variable := config.EnvName(key)
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
+	case errors.Is(err, addrInUse):
 		return fmt.Errorf("%s %s is in use: doorbell, or another program, runs there already. Stop it, or choose another port: %s=%s",
 			key, addr, variable, nextPort(addr))
 	case errors.Is(err, fs.ErrPermission):

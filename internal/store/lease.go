@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -35,11 +34,11 @@ func holdName(database string) (holder string, alive *os.File, err error) {
 	holder = newHolder()
 	// The file is locked before it gets the name by which other processes look for
 	// it.
-	f, err := os.OpenFile(database+".new-holder-"+holder, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := openMovable(database+".new-holder-"+holder, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return "", nil, fmt.Errorf("hold this process's name: %w", err)
 	}
-	if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+	if err = tryLock(f, exclusive); err == nil {
 		err = os.Rename(f.Name(), holderFile(database, holder))
 	}
 	if err != nil {
@@ -84,12 +83,12 @@ func (s *Store) letGo() error {
 // dead reports whether the process with this file has ended. A process of another
 // machine, and one whose file can't be read, count as alive.
 func dead(name string) bool {
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	f, err := openMovable(name, os.O_RDWR)
 	if err != nil {
 		return false
 	}
 	defer f.Close() //nolint:errcheck // its lock goes with it
-	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+	return tryLock(f, exclusive) == nil
 }
 
 // alive reports whether the holder of a lease runs on this machine, and whether

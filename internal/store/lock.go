@@ -6,23 +6,28 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"syscall"
 	"time"
 )
+
+// lockMode says who else may hold a file's lock.
+type lockMode int
 
 // Several servers of one machine may use the database (the old one may still be
 // stopping while the new one starts); a restore needs it exclusively.
 const (
-	shared    = syscall.LOCK_SH
-	exclusive = syscall.LOCK_EX
+	shared lockMode = iota
+	exclusive
 )
+
+// errLocked is what tryLock returns while another open file holds the lock.
+var errLocked = errors.New("another process has locked the file")
 
 // ErrInUse is returned while a server has the database open.
 var ErrInUse = errors.New("a server is using this database; stop it first")
 
 // lockFile takes the lock beside the database, until the file is closed or its
 // process ends for any reason.
-func lockFile(database string, how int) (*os.File, error) {
+func lockFile(database string, how lockMode) (*os.File, error) {
 	return lockOpened(database, os.O_RDWR|os.O_CREATE, how)
 }
 
@@ -38,13 +43,13 @@ func lockKnown(database string) (io.Closer, error) {
 	return f, err
 }
 
-func lockOpened(database string, flags, how int) (*os.File, error) {
+func lockOpened(database string, flags int, how lockMode) (*os.File, error) {
 	f, err := os.OpenFile(database+".lock", flags, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the database: %w", err)
 	}
-	err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	err = tryLock(f, how)
+	if errors.Is(err, errLocked) {
 		err = ErrInUse
 		if how == shared {
 			err = errors.New("the database is being restored")
@@ -62,20 +67,19 @@ const lockLook = 20 * time.Millisecond
 
 // alone runs upgrade when no other process runs one in this folder, and waits for
 // one that does: goose has no lock on SQLite, and of two programs that started at
-// once one failed at a column that the other had just added. The lock is on the
-// folder itself, which leaves no file behind.
+// once one failed at a column that the other had just added.
 func alone(ctx context.Context, folder string, upgrade func() error) (err error) {
-	f, err := os.Open(folder)
+	f, err := openFolderLock(folder)
 	if err != nil {
 		return fmt.Errorf("lock the database's folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := tryLock(f, exclusive)
 		if err == nil {
 			return upgrade()
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+		if !errors.Is(err, errLocked) {
 			return fmt.Errorf("lock the database's folder: %w", err)
 		}
 		select {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	sqlite "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -156,17 +157,15 @@ func forgetLinks(file string) error {
 	return nil
 }
 
-// globbed returns a pattern that matches only this name.
+// globbed returns a pattern that matches only this name. A class of one character
+// stands for itself on each system; a backslash parts folders on Windows, and is
+// the sign before a character elsewhere.
 func globbed(name string) string {
-	out := make([]byte, 0, len(name))
-	for i := range len(name) {
-		switch name[i] {
-		case '*', '?', '[', '\\':
-			out = append(out, '\\')
-		}
-		out = append(out, name[i])
+	pairs := []string{"*", "[*]", "?", "[?]", "[", "[[]"}
+	if filepath.Separator != '\\' {
+		pairs = append(pairs, `\`, `\\`)
 	}
-	return string(out)
+	return strings.NewReplacer(pairs...).Replace(name)
 }
 
 func (r *restoring) copy(ctx context.Context) error {
