@@ -28,7 +28,7 @@ func TestPoliciesNameRealTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{"SECURITY.md", "docs/stability.md", "docs/stability.zh-CN.md"} {
+	for _, file := range []string{"SECURITY.md", "docs/stability.md", "docs/stability.zh-CN.md", "docs/limits.md", "docs/limits.zh-CN.md"} {
 		text := readFile(t, file)
 		for _, name := range regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(text, -1) {
 			if !known[name[1]] {

@@ -157,6 +157,13 @@ func (h *api) alerts(c *gin.Context) error {
 		return doorbell.InvalidField("search", "must be at most 200 bytes", "最多 200 字节")
 	}
 	q.Type, q.Before, q.After, q.Limit = doorbell.Type(typ), doorbell.Seq(before), doorbell.Seq(after), int(limit)
+	may := h.mayRead
+	if q.Search != "" || q.Type != 0 && !q.OpenOnly { // open alerts have an index of their own
+		may = h.maySearch
+	}
+	if err := may(c, q.Shop); err != nil {
+		return err
+	}
 	page, err := h.Alerts.Alerts(c.Request.Context(), q)
 	if err != nil {
 		return err
@@ -195,6 +202,9 @@ func alertInPath(c *gin.Context) (shop doorbell.ShopID, seq doorbell.Seq, err er
 func (h *api) alert(c *gin.Context) error {
 	shop, seq, err := alertInPath(c)
 	if err != nil {
+		return err
+	}
+	if err := h.mayRead(c, shop); err != nil {
 		return err
 	}
 	a, told, err := h.Alerts.Alert(c.Request.Context(), shop, seq)

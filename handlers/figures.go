@@ -33,6 +33,9 @@ func (h *api) figures(c *gin.Context) error {
 			return doorbell.InvalidField("day", "must be YYYY-MM-DD", "必须是 YYYY-MM-DD")
 		}
 	}
+	if err := h.maySearch(c, shop); err != nil {
+		return err
+	}
 	f, err := h.Days.Figures(c.Request.Context(), shop, day)
 	if err != nil {
 		return err

@@ -89,7 +89,7 @@ type Transports struct{ WebSocket, SSE, Poll transport.Transport }
 type streams struct {
 	*guard
 	Streams
-	looks pace // polls that only look, by holder
+	looks *pace // polls that only look, by holder
 }
 
 func (h *streams) routes(root *gin.RouterGroup) {

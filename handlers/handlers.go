@@ -56,7 +56,7 @@ func New(o Options) (*Server, error) {
 	w := newWeb(o.Web)
 	g := &guard{web: w, Guard: o.Guard}
 	signIn := &access{guard: g, Access: o.Access}
-	live := &streams{guard: g, Streams: o.Streams, looks: pace{perSecond: o.PollsPerSecond}}
+	live := &streams{guard: g, Streams: o.Streams, looks: perSecond(pollsPerSecond, o.PollsPerSecond)}
 	calls := &api{guard: g, API: o.API}
 	paid := &callbacks{web: w, Callbacks: o.Callbacks, verdicts: newVerdicts(o.Gates), took: newTook(o.Gates)}
 	shown, err := newPages(w, o.Pages)

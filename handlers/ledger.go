@@ -48,6 +48,9 @@ func (h *api) ledger(c *gin.Context) error {
 	if format != "json" && format != "csv" {
 		return doorbell.InvalidField("format", "must be json or csv", "只能是 json 或 csv")
 	}
+	if err := h.maySearch(c, shop); err != nil {
+		return err
+	}
 	d, err := h.Ledgers.Day(c.Request.Context(), shop, c.Query("day"))
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -104,67 +103,9 @@ func (h *streams) paced(g doorbell.Grant) error {
 	if wait == 0 {
 		return nil
 	}
-	h.refused.WithLabelValues(pollsPerSecond).Inc()
+	h.refused.WithLabelValues(h.looks.setting).Inc()
 	e := doorbell.Refuse(TooMany, "This token polls with wait=0 more than %d times a second (limits.polls_per_second); wait for alerts with wait=25 instead.",
-		"该令牌以 wait=0 轮询超过每秒 %d 次（limits.polls_per_second）；请改用 wait=25 等待提醒。", h.looks.perSecond)
+		"该令牌以 wait=0 轮询超过每秒 %d 次（limits.polls_per_second）；请改用 wait=25 等待提醒。", h.looks.n)
 	e.RetryAfter = wait
 	return e
-}
-
-// pace limits how often each holder may do something: a rate per second, with ten
-// seconds' worth at once.
-type pace struct {
-	perSecond int // 0: no limit
-
-	mu    sync.Mutex
-	next  map[string]time.Time // when the last call would be due at an even pace
-	swept time.Time            // when expired entries were last removed
-}
-
-const (
-	// paceBurst is how much may come at once: after an outage all consoles of a
-	// token look at the same time.
-	paceBurst = 10 * time.Second
-	// maxPaced bounds the remembered holders.
-	maxPaced = 10_000
-)
-
-// wait returns how long who must wait; 0: who may go on, and is counted.
-func (p *pace) wait(who string, now time.Time) time.Duration {
-	if p.perSecond == 0 {
-		return 0
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	due, known := p.next[who]
-	if !known && len(p.next) >= maxPaced {
-		if now.Sub(p.swept) >= time.Second { // not at each call of a flood
-			p.forget(now)
-			p.swept = now
-		}
-		if len(p.next) >= maxPaced {
-			return time.Second
-		}
-	}
-	if due.Before(now) {
-		due = now
-	}
-	due = due.Add(time.Second / time.Duration(p.perSecond))
-	if over := due.Sub(now) - paceBurst; over > 0 {
-		return over
-	}
-	if p.next == nil {
-		p.next = map[string]time.Time{}
-	}
-	p.next[who] = due
-	return 0
-}
-
-// forget removes those that have their whole burst again. Needs p.mu.
-func (p *pace) forget(now time.Time) {
-	for who, due := range p.next {
-		if !due.After(now) {
-			delete(p.next, who)
-		}
-	}
 }

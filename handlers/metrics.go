@@ -76,12 +76,17 @@ func newTook(gates map[string]*payment.Gate) *prometheus.HistogramVec {
 }
 
 // newRefused counts refusals by a limit.
-func newRefused() *prometheus.CounterVec {
+func newRefused(rates paces) *prometheus.CounterVec {
 	v := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "doorbell_refused_total", Help: "Streams and requests refused because a limit was reached, by the limit.",
 	}, []string{"limit"})
 	for _, limit := range []string{string(transport.PerAddress), string(transport.PerToken), string(transport.PerShop), pollsPerSecond} {
 		v.WithLabelValues(limit)
+	}
+	for _, p := range []*pace{
+		rates.logins, rates.tickets, rates.reads, rates.shopReads, rates.searches, rates.shopSearches, rates.reminders, rates.shopReminders,
+	} {
+		v.WithLabelValues(p.setting)
 	}
 	return v
 }

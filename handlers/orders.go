@@ -90,6 +90,9 @@ func (h *api) remind(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := h.mayRemind(c, order.Shop); err != nil {
+		return err
+	}
 	alert, err := h.Orders.Remind(c.Request.Context(), order.ID, by(c))
 	if err != nil {
 		return err
@@ -155,6 +158,9 @@ func (h *api) skyReminder(c *gin.Context) {
 	}
 	order, err := h.orderFor(c)
 	if err == nil {
+		err = h.mayRemind(c, order.Shop)
+	}
+	if err == nil {
 		_, err = h.Orders.Remind(c.Request.Context(), order.ID, by(c))
 	}
 	msg := ""
@@ -166,6 +172,8 @@ func (h *api) skyReminder(c *gin.Context) {
 		msg = "订单不存在"
 	case doorbell.Conflict:
 		msg = "订单状态错误"
+	case TooMany: // not as too soon, which the kitchen was rung for within the minute
+		msg = "催单过于频繁，请稍后再试"
 	default:
 		h.log.ErrorContext(c.Request.Context(), "reminder failed", "request_id", requestID(c), "error", err)
 		msg = "系统繁忙，请稍后再试"

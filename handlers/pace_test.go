@@ -9,7 +9,7 @@ import (
 // TestPace: the rate over time is the configured one, and the remembered holders
 // are bounded.
 func TestPace(t *testing.T) {
-	p := &pace{perSecond: 5}
+	p := perSecond("polls_per_second", 5)
 	start := time.Unix(1_000_000, 0)
 	allowed := 0
 	for i := range 6000 { // a hundred a second for a minute

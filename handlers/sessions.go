@@ -25,6 +25,9 @@ func (h *access) login(c *gin.Context) error {
 		Ticket string `json:"ticket"`
 		Label  string `json:"label"` // the device's own description
 	}
+	if err := h.maySignIn(c); err != nil {
+		return err
+	}
 	if err := decode(c, &body); err != nil {
 		return err
 	}
@@ -69,6 +72,9 @@ func (h *access) loginBy(c *gin.Context, token, ticket string) (login doorbell.L
 // answer.
 func (h *access) lookAtTicket(c *gin.Context) error {
 	if err := jsonOnly(c.Request); err != nil {
+		return err
+	}
+	if err := h.maySignIn(c); err != nil {
 		return err
 	}
 	var body struct {
@@ -218,6 +224,9 @@ func consoleGrant(c *gin.Context, fallback, longest time.Duration) (doorbell.Gra
 }
 
 func (h *access) ticket(c *gin.Context) error {
+	if err := h.keepPace(c.Request.Context(), h.paces.tickets, grantOf(c).Holder()); err != nil {
+		return err
+	}
 	g, body, err := consoleGrant(c, auth.SessionByTicket, auth.ConsoleTTL)
 	if err != nil {
 		return err
@@ -251,6 +260,9 @@ func (h *access) ticket(c *gin.Context) error {
 func (h *access) token(c *gin.Context) error {
 	if grantOf(c).Session != "" {
 		return doorbell.Refuse(doorbell.Forbidden, "A session makes tickets; tokens are made by token.", "登录会话只能生成 ticket，签发令牌需要使用令牌。")
+	}
+	if err := h.keepPace(c.Request.Context(), h.paces.tickets, grantOf(c).Holder()); err != nil {
+		return err
 	}
 	g, _, err := consoleGrant(c, auth.ConsoleTTL, auth.ServiceTTL)
 	if err != nil {

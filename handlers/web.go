@@ -20,6 +20,7 @@ type Web struct {
 	PublicURL      string   // may be empty
 	Origins        []string // of other pages that may call; may be nil
 	TrustedProxies []string // may be nil
+	Rates          Rates
 }
 
 // web is shared by all groups: names and origins, refusals, routers.
@@ -30,10 +31,12 @@ type web struct {
 	originLog onceAMinute
 	crowdLog  onceAMinute
 	refused   *prometheus.CounterVec // by limit
+	paces     paces
 }
 
 func newWeb(o Web) *web {
-	w := &web{Web: o, log: o.Log, refused: newRefused()}
+	rates := newPaces(o.Rates)
+	w := &web{Web: o, log: o.Log, refused: newRefused(rates), paces: rates}
 	for _, p := range o.TrustedProxies {
 		w.proxies = append(w.proxies, Prefix(p))
 	}

@@ -163,6 +163,14 @@ func (c Config) checkLimits(bad report) {
 		{"limits.streams_per_token", c.Limits.StreamsPerToken},
 		{"limits.streams_per_shop", c.Limits.StreamsPerShop},
 		{"limits.polls_per_second", c.Limits.PollsPerSecond},
+		{"limits.logins_per_minute", c.Limits.LoginsPerMinute},
+		{"limits.tickets_per_second", c.Limits.TicketsPerSecond},
+		{"limits.reads_per_second", c.Limits.ReadsPerSecond},
+		{"limits.shop_reads_per_second", c.Limits.ShopReadsPerSecond},
+		{"limits.searches_per_second", c.Limits.SearchesPerSecond},
+		{"limits.shop_searches_per_second", c.Limits.ShopSearchesPerSecond},
+		{"limits.reminders_per_minute", c.Limits.RemindersPerMinute},
+		{"limits.shop_reminders_per_minute", c.Limits.ShopRemindersPerMinute},
 	} {
 		if l.n < 0 || l.n > most {
 			bad(l.key, "%d is not from 0 (no bound) to %d", l.n, most)

@@ -96,6 +96,15 @@ type Limits struct {
 	StreamsPerToken       int `yaml:"streams_per_token"`
 	StreamsPerShop        int `yaml:"streams_per_shop"`
 	PollsPerSecond        int `yaml:"polls_per_second"` // of one token, with wait=0
+
+	LoginsPerMinute        int `yaml:"logins_per_minute"`         // from one address
+	TicketsPerSecond       int `yaml:"tickets_per_second"`        // of one token
+	ReadsPerSecond         int `yaml:"reads_per_second"`          // of one token in one shop
+	ShopReadsPerSecond     int `yaml:"shop_reads_per_second"`     // of one shop
+	SearchesPerSecond      int `yaml:"searches_per_second"`       // of one token in one shop
+	ShopSearchesPerSecond  int `yaml:"shop_searches_per_second"`  // of one shop
+	RemindersPerMinute     int `yaml:"reminders_per_minute"`      // of one customer
+	ShopRemindersPerMinute int `yaml:"shop_reminders_per_minute"` // of one shop
 }
 
 // Alerts is how long alerts are kept and what they say.
@@ -229,7 +238,11 @@ func Default() Config {
 		Database: Database{URL: "sqlite://data/doorbell.db"},
 		Auth:     Auth{Algorithm: "HS256", SessionLimit: 2160 * hour},
 		Stream:   Stream{Heartbeat: 15 * time.Second, WriteTimeout: 10 * time.Second},
-		Limits:   Limits{ConnectionsPerAddress: 5000, StreamsPerToken: 16_000, StreamsPerShop: 16_000, PollsPerSecond: 200},
+		Limits: Limits{
+			ConnectionsPerAddress: 5000, StreamsPerToken: 16_000, StreamsPerShop: 16_000, PollsPerSecond: 200,
+			LoginsPerMinute: 300, TicketsPerSecond: 200, ReadsPerSecond: 200, ShopReadsPerSecond: 1000,
+			SearchesPerSecond: 20, ShopSearchesPerSecond: 40, RemindersPerMinute: 30, ShopRemindersPerMinute: 600,
+		},
 		Alerts: Alerts{
 			Retention: 720 * hour, Unheard: time.Minute,
 			Text: AlertTexts{

@@ -78,6 +78,7 @@ func (s *Server) newEdge() (*handlers.Server, error) {
 	return handlers.New(handlers.Options{
 		Web: handlers.Web{
 			Log: s.log, BasePath: cfg.Server.BasePath, PublicURL: cfg.Server.PublicURL, Origins: cfg.Auth.Origins, TrustedProxies: cfg.Server.TrustedProxies,
+			Rates: rates(cfg.Limits),
 		},
 		Guard:  handlers.Guard{Tokens: s.tokens, Logins: s.logins, SkyOpen: cfg.Sky.Open, Sky: s.sky()},
 		Access: handlers.Access{Shops: s.store, ShopNames: names, Sessions: s.hub},
@@ -92,6 +93,15 @@ func (s *Server) newEdge() (*handlers.Server, error) {
 		Pages:      handlers.Pages{Static: fs.FS(static.Files), Page: page, Version: s.Version},
 		Operations: handlers.Operations{Ready: s.store.Check, Bus: s.bus, Complaints: s.complaints, Collectors: s.collectors()},
 	})
+}
+
+func rates(l config.Limits) handlers.Rates {
+	return handlers.Rates{
+		LoginsPerMinute: l.LoginsPerMinute, TicketsPerSecond: l.TicketsPerSecond,
+		ReadsPerSecond: l.ReadsPerSecond, ShopReadsPerSecond: l.ShopReadsPerSecond,
+		SearchesPerSecond: l.SearchesPerSecond, ShopSearchesPerSecond: l.ShopSearchesPerSecond,
+		RemindersPerMinute: l.RemindersPerMinute, ShopRemindersPerMinute: l.ShopRemindersPerMinute,
+	}
 }
 
 func newTokens(ctx context.Context, cfg config.Config, log *slog.Logger) (*auth.Tokens, error) {
