@@ -41,6 +41,7 @@ type Access struct {
 	ShopNames map[doorbell.ShopID]string
 	// Sessions ends the streams of ended sessions.
 	Sessions interface{ EndLogins(ids ...string) }
+	Register *auth.Register
 }
 
 // Shops lists the shops, for tokens that cover all.
@@ -66,6 +67,8 @@ func (h *access) routes(root, v1 *gin.RouterGroup) {
 	v1.POST("/tickets", h.allow(service, console), h.answer(h.ticket))
 	v1.POST("/tickets/preview", h.answer(h.lookAtTicket))
 	v1.POST("/tokens", h.allow(service), h.answer(h.token))
+	v1.GET("/tokens", h.allow(), h.answer(h.tokens))
+	v1.DELETE("/tokens/:id", h.allow(), h.answer(h.revokeToken))
 }
 
 // Streams is what the streams need, besides Web and Guard.

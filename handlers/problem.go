@@ -38,6 +38,7 @@ var statuses = map[doorbell.Code]int{
 	auth.TokenExpired:    http.StatusUnauthorized,
 	auth.TokenUnknownKey: http.StatusUnauthorized,
 	auth.TokenInvalid:    http.StatusUnauthorized,
+	auth.TokenRevoked:    http.StatusUnauthorized,
 	auth.SessionRemoved:  http.StatusUnauthorized,
 	auth.SessionOutdated: http.StatusUnauthorized,
 	OriginNotAllowed:     http.StatusForbidden,

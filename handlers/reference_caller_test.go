@@ -102,6 +102,11 @@ func (c *caller) prepare(o operation, role string) request {
 		r.path["id"] = "1"
 	case "endSession", "endDevice":
 		_, r.path["id"] = c.session()
+	case "revokeToken":
+		c.as(c.tokens["service"], "POST", "api/v1/tokens", `{"sub":"`+c.next()+`"}`)
+		list := c.as(c.tokens["admin"], "GET", "api/v1/tokens?limit=1", "").body
+		_, id, _ := strings.Cut(list, `"id":"`)
+		r.path["id"], _, _ = strings.Cut(id, `"`)
 	case "lookAtTicket":
 		r.body["ticket"] = c.as(c.tokens["service"], "POST", "api/v1/tickets", `{}`).field("ticket")
 	case "login":

@@ -268,9 +268,9 @@ func (h *access) token(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	token, err := h.Tokens.Issue(g)
+	token, err := h.Register.Issue(c.Request.Context(), g, g.Source)
 	if err != nil {
-		return doorbell.Refuse(doorbell.Conflict, "%v.", "%v。", err)
+		return err
 	}
 	c.Header("Cache-Control", "no-store")
 	c.JSON(http.StatusOK, gin.H{"token": token, "expires": g.Expires.Format(time.RFC3339)})

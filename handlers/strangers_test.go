@@ -158,6 +158,8 @@ var routes = []struct{ method, path string }{
 	{"POST", "api/v1/announcements"},
 	{"POST", "api/v1/tickets"},
 	{"POST", "api/v1/tokens"},
+	{"GET", "api/v1/tokens"},
+	{"DELETE", "api/v1/tokens/{device}"},
 	{"GET", "user/order/reminder/{order}"},
 	{"GET", "metrics"},
 }

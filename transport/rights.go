@@ -95,6 +95,20 @@ func (h *Hub) askRights(ctx context.Context, now time.Time, lives []string, due 
 	}
 }
 
+// EndTokens closes the streams that began with these tokens (Grant.Source), of
+// their sessions and tickets, too.
+func (h *Hub) EndTokens(ids ...string) {
+	ended := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		ended[id] = true
+	}
+	for _, s := range h.all() {
+		if ended[s.Grant.Source] {
+			s.Close(AuthOver)
+		}
+	}
+}
+
 // EndLogins closes the streams of these sessions and of their tickets.
 func (h *Hub) EndLogins(ids ...string) {
 	if len(ids) == 0 {

@@ -62,6 +62,8 @@ type Tokens struct {
 	known  *knownTokens // nil where keys change: a key that was withdrawn must not live on here
 	keys   *keySet      // nil but for a JWKS
 	mark   []byte       // what the keys are told by, see Mark
+
+	register *Register // nil: no token is revoked
 }
 
 // NewHS256 needs a secret of at least MinSecret bytes.
@@ -205,14 +207,20 @@ func (t *Tokens) Check(raw string) (doorbell.Grant, error) {
 	if len(raw) > maxToken {
 		return doorbell.Grant{}, doorbell.Refuse(TokenInvalid, "The token is longer than %d bytes.", "令牌超过 %d 字节。", maxToken)
 	}
-	if g, ok := t.known.find(raw); ok {
-		return g, nil
-	}
-	g, err := t.check(raw)
-	if err == nil {
+	g, ok := t.known.find(raw)
+	if !ok {
+		var err error
+		if g, err = t.check(raw); err != nil {
+			return g, err
+		}
 		t.known.keep(raw, g)
 	}
-	return g, err
+	if t.register != nil {
+		if err := t.register.pass(g); err != nil {
+			return doorbell.Grant{}, err
+		}
+	}
+	return g, nil
 }
 
 // errCritical is returned for a token that says to be refused by whoever does

@@ -60,7 +60,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "run the server (default)", serve},
-		{"token", "print a token: --role R --shops 1,2 --sub NAME --ttl 24h", token},
+		{"token", "print a token: --role R --shops 1,2 --sub NAME --ttl 24h; --list, --revoke ID", token},
 		{"link", "print a link that opens the console of the running server", link},
 		{"pair", "print a link and a QR code that sign a tablet in for good", pair},
 		{"certificate", "make a certificate for a local network: --names 192.168.1.10,kitchen.local", certificate},

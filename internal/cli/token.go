@@ -12,15 +12,21 @@ import (
 	"doorbell/internal/doorbell"
 )
 
-// token runs the command: it prints the token and nothing else.
-func token(_ context.Context, args []string, out io.Writer) error {
+// token runs the command: it prints the token and nothing else, or lists and revokes
+// tokens.
+func token(ctx context.Context, args []string, out io.Writer) error {
 	fs, file := flags("token", out)
 	role := fs.String("role", "", "console, service, customer or admin")
 	shops := fs.String("shops", "", "the shops, by comma, or *")
 	sub := fs.String("sub", "", "who it is for; a customer's userId (default: the role)")
 	ttl := durationFlag(fs, "ttl", 0, "how long it is good (default: service 8760h, console 720h)")
+	list := fs.Bool("list", false, "list the tokens that were made or used on the server, instead")
+	revoke := fs.String("revoke", "", "revoke the token with this `ID`, and what was made by it, instead; - reads the token itself from standard input")
 	if err := parse(fs, args); err != nil {
 		return err
+	}
+	if *list || *revoke != "" {
+		return knownTokens(ctx, *file, *list, *revoke, out)
 	}
 	cfg, err := settings(*file)
 	if err != nil {

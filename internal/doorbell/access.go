@@ -135,3 +135,24 @@ func exactly(text string) ([]byte, bool) {
 	b, err := base64.RawURLEncoding.DecodeString(text)
 	return b, err == nil && base64.RawURLEncoding.EncodeToString(b) == text
 }
+
+// TokenEntry is what is kept of a signed token, from when it was made or used here
+// until it expires. The token itself is not kept.
+type TokenEntry struct {
+	ID        string // Grant.Source: a digest of the token, which opens nothing
+	Grant     Grant
+	Parent    string    // the token that made it by POST /api/v1/tokens
+	First     time.Time // when it was made or first used here
+	Used      time.Time // about when it was last used; zero: not yet
+	Mark      string    // of the key that signed it, see auth.Tokens.Mark
+	Revoked   time.Time // zero: it was not
+	RevokedBy string
+}
+
+// TokenPage selects tokens that have not expired, the latest first.
+type TokenPage struct {
+	Mark   string    // signed by this key; empty: by any
+	Before time.Time // only those first seen before, or at the same time with a lower id; zero: from the latest
+	ID     string
+	Limit  int
+}

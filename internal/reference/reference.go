@@ -134,7 +134,7 @@ func methods(item document) (out []string) {
 }
 
 // The causes of a 401.
-var unknownCaller = []string{"token_missing", "token_expired", "token_unknown_key", "token_invalid", "session_removed", "session_outdated"}
+var unknownCaller = []string{"token_missing", "token_expired", "token_unknown_key", "token_invalid", "token_revoked", "session_removed", "session_outdated"}
 
 // complete adds what all calls of a kind have: who may call, and how it refuses.
 func complete(method string, op, codes document) {

@@ -81,7 +81,7 @@ func (s *Server) newEdge() (*handlers.Server, error) {
 			Rates: rates(cfg.Limits),
 		},
 		Guard:  handlers.Guard{Tokens: s.tokens, Logins: s.logins, SkyOpen: cfg.Sky.Open, Sky: s.sky()},
-		Access: handlers.Access{Shops: s.store, ShopNames: names, Sessions: s.hub},
+		Access: handlers.Access{Shops: s.store, ShopNames: names, Sessions: s.hub, Register: s.register},
 		Streams: handlers.Streams{
 			Hub: s.hub, Transports: s.transports, Heartbeat: cfg.Stream.Heartbeat, PollsPerSecond: cfg.Limits.PollsPerSecond,
 		},

@@ -77,7 +77,7 @@ func (s *Server) Run(ctx context.Context, l Listeners, out io.Writer) error {
 // workers returns the work that runs beside the requests until its context ends.
 func (s *Server) workers(addr net.Addr, out io.Writer) []func(context.Context) error {
 	all := []func(context.Context) error{
-		s.prune, s.tellUnheard, s.reloadKeys, s.tokens.Run, s.reconciler.Run, s.hooks.Run, s.push.Run, s.watcher.Run, s.escalator.Run, s.sealer.Run, s.pages.run, s.noteDeliveries,
+		s.prune, s.tellUnheard, s.reloadKeys, s.tokens.Run, s.register.Run, s.reconciler.Run, s.hooks.Run, s.push.Run, s.watcher.Run, s.escalator.Run, s.sealer.Run, s.pages.run, s.noteDeliveries,
 		func(ctx context.Context) error { return giveBack(ctx, s.hub.Count, debug.FreeOSMemory) },
 		func(ctx context.Context) error { return s.printBanner(ctx, addr, out) },
 	}

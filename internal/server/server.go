@@ -51,6 +51,7 @@ type Server struct {
 	edge       *handlers.Server
 	tokens     *auth.Tokens
 	logins     *auth.Logins
+	register   *auth.Register
 	announce   *announcer // nil: off
 
 	service    *doorbell.Service
@@ -180,6 +181,12 @@ func (s *Server) newParts(ctx context.Context, rules doorbell.Rules, queriers []
 		Limits: transport.Limits{PerAddress: cfg.Limits.ConnectionsPerAddress, PerToken: cfg.Limits.StreamsPerToken, PerShop: cfg.Limits.StreamsPerShop},
 		Bus:    s.bus,
 	})
+	s.register, err = auth.NewRegister(ctx, auth.RegisterOptions{
+		Keep: s.store, Tokens: s.tokens, Every: cfg.Stream.Heartbeat, End: s.hub.EndTokens, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
 	s.transports = handlers.Transports{WebSocket: ws.New(cfg.Stream.WriteTimeout), SSE: sse.New(cfg.Stream.WriteTimeout), Poll: poll.Transport{}}
 	orders, adopted, err := Orders(ctx, cfg, s.store, s.log)
 	if err != nil {

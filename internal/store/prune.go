@@ -69,6 +69,7 @@ func (s *Store) Prune(ctx context.Context, keep Retention, at time.Time) error {
 		{"sessions", "logins", "id", `expires_at < ?`, at.UnixMilli()},
 		{"attention", "attention", "shop_id, node", `until_at < ?`, old(keptAttention)},
 		{"tickets", "tickets", "id", `expires_at < ?`, at.UnixMilli()},
+		{"tokens", "tokens", "id", `expires_at < ?`, at.UnixMilli()},
 	} {
 		if err := s.repeat(ctx, s.dialect.deleteSome(p.table, p.key, p.where), p.before, pruneStep); err != nil {
 			return fmt.Errorf("prune %s: %w", p.what, err)

@@ -46,7 +46,7 @@ const oldestProgram = "oldest_program"
 // ownTables lists the tables in a server's database, without versionsTable.
 var ownTables = []string{
 	"alert_details", "alerts", "attendance", "attention", "deliveries", "escalations", "idempotency_keys", "inbox", "leases", "ledger_days", "ledger_entries", "ledger_heads", "logins", "meta", "orders", "outbox", "probes", "pushes",
-	"receipts", "shop_heads", "sky_orders", "tickets",
+	"receipts", "shop_heads", "sky_orders", "tickets", "tokens",
 }
 
 // server is a database that is reached over the network or a socket.
