@@ -227,7 +227,7 @@ func TestOwnSounds(t *testing.T) {
 		t.Errorf("policy %s", csp)
 	}
 	// The microphone is for the two pages that listen to their own chime.
-	for page, microphone := range map[string]string{"": "(self)", "doctor": "(self)", "demo": "()", "ledger": "()", "static/client/ladder.js": "()"} {
+	for page, microphone := range map[string]string{"": "(self)", "doctor": "(self)", "demo": "()", "ledger": "()", "admin": "()", "static/client/ladder.js": "()"} {
 		got := s.do("GET", page, "").header.Get("Permissions-Policy")
 		if want := "camera=(), geolocation=(), microphone=" + microphone; got != want {
 			t.Errorf("/%s has the policy %q, want %q", page, got, want)

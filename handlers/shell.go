@@ -20,7 +20,7 @@ const buildFile = "build.js"
 
 // pageRoutes maps the pages' addresses to their files.
 var pageRoutes = map[string]string{
-	"": "console/index.html", "demo": "demo/index.html", "doctor": "doctor/index.html", "ledger": "ledger/index.html", "manifest.webmanifest": "manifest.webmanifest",
+	"": "console/index.html", "demo": "demo/index.html", "doctor": "doctor/index.html", "ledger": "ledger/index.html", "admin": "admin/index.html", "manifest.webmanifest": "manifest.webmanifest",
 }
 
 // movedFiles maps the old addresses of workers that a page starts long after it

@@ -59,7 +59,7 @@ func TestShell(t *testing.T) {
 		}
 	}
 	src := regexp.MustCompile(`(?:src|href)="(static/[^"]+|manifest.webmanifest)"`)
-	for _, page := range []string{"", "demo", "doctor", "ledger"} {
+	for _, page := range []string{"", "demo", "doctor", "ledger", "admin"} {
 		seen[page] = true
 		for _, m := range src.FindAllStringSubmatch(s.do("GET", page, "").body, -1) {
 			follow(m[1])

@@ -220,7 +220,7 @@ worker.addEventListener('fetch', (/** @type {any} */ e) => {
   if (e.request.method !== 'GET' || !url.href.startsWith(scope)) return;
   const path = url.origin + url.pathname === scope ? '' : (url.origin + url.pathname).slice(scope.length);
   if (e.request.mode === 'navigate') {
-    if (path === '' || path === 'demo' || path === 'doctor' || path === 'ledger') e.respondWith(openPage(e, path));
+    if (path === '' || path === 'demo' || path === 'doctor' || path === 'ledger' || path === 'admin') e.respondWith(openPage(e, path));
   } else if (path.startsWith('static/') || path === 'manifest.webmanifest') e.respondWith(part(e, path));
 });
 
