@@ -36,7 +36,7 @@ func Shapes() map[string]reflect.Type {
 	return map[string]reflect.Type{
 		"AlertState": reflect.TypeFor[alertView](), "Told": reflect.TypeFor[toldView](), "LedgerDay": reflect.TypeFor[ledgerView](),
 		"LedgerLine": reflect.TypeFor[ledgerLine](), "LedgerSum": reflect.TypeFor[doorbell.LedgerSum](), "LedgerTold": reflect.TypeFor[doorbell.LedgerTold](),
-		"TokenEntry": reflect.TypeFor[tokenView](), "Session": reflect.TypeFor[sessionView](), "ShopName": reflect.TypeFor[shopView](), "SkyEnvelope": reflect.TypeFor[skyAnswer](),
+		"InboxLine": reflect.TypeFor[callbackView](), "OutboxMessage": reflect.TypeFor[messageView](), "TokenEntry": reflect.TypeFor[tokenView](), "Session": reflect.TypeFor[sessionView](), "ShopName": reflect.TypeFor[shopView](), "SkyEnvelope": reflect.TypeFor[skyAnswer](),
 		"Problem": reflect.TypeFor[problem](), "Readiness": reflect.TypeFor[readiness](), "Order": reflect.TypeFor[doorbell.Order](),
 		"Detail": reflect.TypeFor[doorbell.Detail](), "Reached": reflect.TypeFor[doorbell.Reached](), "Receipt": reflect.TypeFor[doorbell.Receipt](),
 		"Figures": reflect.TypeFor[doorbell.Figures](), "Spread": reflect.TypeFor[doorbell.Spread](), "Hour": reflect.TypeFor[doorbell.Hour](),

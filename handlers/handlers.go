@@ -22,6 +22,7 @@ type Options struct {
 	Streams
 	API
 	Callbacks
+	Desk
 	Pages
 	Operations
 }
@@ -57,6 +58,7 @@ func New(o Options) (*Server, error) {
 	g := &guard{web: w, Guard: o.Guard}
 	signIn := &access{guard: g, Access: o.Access}
 	live := &streams{guard: g, Streams: o.Streams, looks: perSecond(pollsPerSecond, o.PollsPerSecond)}
+	looked := &desk{guard: g, Desk: o.Desk}
 	calls := &api{guard: g, API: o.API}
 	paid := &callbacks{web: w, Callbacks: o.Callbacks, verdicts: newVerdicts(o.Gates), took: newTook(o.Gates)}
 	shown, err := newPages(w, o.Pages)
@@ -76,6 +78,7 @@ func New(o Options) (*Server, error) {
 	v1 := root.Group("/api/v1", w.origins, w.wholeQuery)
 	signIn.routes(root, v1)
 	calls.routes(root, v1)
+	looked.routes(v1)
 	shown.routes(root)
 	watched.routes(root)
 	w.preflights(all)

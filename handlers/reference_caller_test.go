@@ -102,6 +102,11 @@ func (c *caller) prepare(o operation, role string) request {
 		r.path["id"] = "1"
 	case "endSession", "endDevice":
 		_, r.path["id"] = c.session()
+	case "replayCallback":
+		c.paid()
+		r.body["transactionId"] = "TP-" + strconv.Itoa(c.made)
+	case "sendAgain":
+		r.path["id"] = c.message()
 	case "revokeToken":
 		c.as(c.tokens["service"], "POST", "api/v1/tokens", `{"sub":"`+c.next()+`"}`)
 		list := c.as(c.tokens["admin"], "GET", "api/v1/tokens?limit=1", "").body
@@ -139,6 +144,20 @@ func (c *caller) prepare(o operation, role string) request {
 		r.path["account"] = "second"
 	}
 	return r
+}
+
+// message queues a message to another system, and returns its id.
+func (c *caller) message() string {
+	c.t.Helper()
+	err := c.Store.Write(c.t.Context(), func(tx doorbell.Tx) error {
+		return tx.Enqueue(doorbell.Outgoing{Hook: "nobody", Message: "msg_" + c.next(), Event: doorbell.EventTypes[0], Shop: 1, Body: []byte("{}"), State: doorbell.GivenUp})
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	_, id, _ := strings.Cut(c.as(c.tokens["admin"], "GET", "api/v1/outbox?limit=1", "").body, `"id":`)
+	id, _, _ = strings.Cut(id, ",")
+	return id
 }
 
 // send makes a call with a role's token; an empty role is nobody.

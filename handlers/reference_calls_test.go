@@ -95,6 +95,8 @@ func TestReferenceRefusals(t *testing.T) {
 		{"hearing", "console", path("console", "nobody"), 404, doorbell.NotFound},
 		{"receipt", "console", func(r *request) { r.body["console"] = "nobody" }, 403, doorbell.Forbidden},
 		{"endSession", "console", path("id", "nobody"), 404, doorbell.NotFound},
+		{"replayCallback", "admin", func(r *request) { r.body["transactionId"] = "nobody" }, 404, doorbell.NotFound},
+		{"sendAgain", "admin", path("id", "999999"), 404, doorbell.NotFound},
 		{"revokeToken", "admin", path("id", "nobody"), 404, doorbell.NotFound},
 		{"lookAtTicket", "", func(r *request) { r.body["ticket"] = "nobody" }, 401, "token_expired"},
 		{"login", "", func(r *request) { r.body["token"] = c.tokens["service"] }, 403, doorbell.Forbidden},

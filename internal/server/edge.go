@@ -1,10 +1,12 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"doorbell/handlers"
@@ -89,10 +91,38 @@ func (s *Server) newEdge() (*handlers.Server, error) {
 			Orders: s.service, Alerts: s.service, Days: s.service, Ledgers: ledger.Book{Store: s.store, Zones: zones}, Consoles: s.hub, Zones: zones, AnnouncePlain: cfg.Announce.Plain,
 			Pushes: s.store, PushAllowed: webpush.Allowed,
 		},
+		Desk:       s.desk(),
 		Callbacks:  handlers.Callbacks{Endpoints: endpoints, Gates: s.gates, Payments: s.service},
 		Pages:      handlers.Pages{Static: fs.FS(static.Files), Page: page, Version: s.Version},
 		Operations: handlers.Operations{Ready: s.store.Check, Bus: s.bus, Complaints: s.complaints, Collectors: s.collectors()},
 	})
+}
+
+// desk is what an admin looks into and sends again.
+func (s *Server) desk() handlers.Desk {
+	return handlers.Desk{
+		Received: func(ctx context.Context, limit int) ([]doorbell.Callback, error) {
+			return s.store.Inbox(ctx, store.InboxQuery{Limit: limit})
+		},
+		Replay: s.service.Replay,
+		Unsent: func(ctx context.Context, limit int) ([]doorbell.Outgoing, error) {
+			waiting, err := s.store.Outgoing(ctx, store.OutgoingQuery{State: doorbell.Waiting, Limit: limit})
+			if err != nil {
+				return nil, err
+			}
+			lost, err := s.store.Outgoing(ctx, store.OutgoingQuery{State: doorbell.GivenUp, Limit: limit})
+			all := append(waiting, lost...)
+			slices.SortFunc(all, func(a, b doorbell.Outgoing) int { return cmp.Compare(b.ID, a.ID) })
+			return all[:min(limit, len(all))], err
+		},
+		SendAgain: func(ctx context.Context, id int64) (int64, error) {
+			n, err := s.store.SendAgain(ctx, id)
+			if n > 0 {
+				s.hooks.Wake()
+			}
+			return n, err
+		},
+	}
 }
 
 func rates(l config.Limits) handlers.Rates {

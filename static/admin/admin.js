@@ -4,7 +4,7 @@ import { call, Refused } from '../shared/api.js';
 import { language, t } from '../shared/i18n.js';
 import { byID, element, fill, show } from '../shared/page.js';
 import { why } from '../shared/say.js';
-import { alertRow, consoleRow, sessionRow, shopName, shopRow, tokenRow } from './rows.js';
+import { alertRow, callbackRow, consoleRow, messageRow, sessionRow, shopName, shopRow, tokenRow } from './rows.js';
 
 /**
  * @typedef {import('../shared/i18n.js').Key} Key
@@ -74,6 +74,24 @@ function ender(label, name, path) {
   return button;
 }
 
+/** Returns a button that asks the server to do something again. @param {Key} label @param {string} name @param {string} path @param {unknown} body */
+function repeater(label, name, path, body) {
+  const button = /** @type {HTMLButtonElement} */ (element('button', '', t(label)));
+  button.type = 'button';
+  button.dataset.of = `${path} ${name}`;
+  button.setAttribute('aria-label', `${t(label)} ${name}`);
+  button.onclick = async () => {
+    button.disabled = true;
+    try {
+      await call('POST', path, body);
+    } catch (err) {
+      return trouble(err);
+    }
+    await read();
+  };
+  return button;
+}
+
 /** @param {unknown} err */
 function trouble(err) {
   if (err instanceof Refused && err.status === 401) return signIn();
@@ -126,6 +144,24 @@ async function readShop() {
   );
 }
 
+async function readPost() {
+  const [{ callbacks }, { messages }] = await Promise.all([call('GET', `api/v1/inbox?limit=${MOST}`), call('GET', `api/v1/outbox?limit=${MOST}`)]);
+  list(
+    'callbacks',
+    callbacks.map((/** @type {any} */ c) => {
+      const { provider, kind, transactionId } = c;
+      const button = () => repeater('admReplay', c.number || transactionId, 'api/v1/inbox/replay', { provider, kind, transactionId });
+      return item(callbackRow(c), ...(c.waits ? [button()] : []));
+    }),
+    'admNoCallbacks',
+  );
+  list(
+    'messages',
+    messages.map((/** @type {any} */ m) => item(messageRow(m), repeater('admSendAgain', `${m.hook} ${m.id}`, `api/v1/outbox/${m.id}/replay`, {}))),
+    'admNoMessages',
+  );
+}
+
 async function readRights() {
   const [{ sessions }, { tokens }] = await Promise.all([
     call('GET', `api/v1/sessions?limit=${MOST}`),
@@ -152,7 +188,7 @@ async function read() {
   reading = true;
   clearTimeout(next);
   try {
-    await Promise.all([readShops(), readShop(), readRights()]);
+    await Promise.all([readShops(), readShop(), readPost(), readRights()]);
     fill('#trouble', '');
   } catch (err) {
     trouble(err);
@@ -226,6 +262,8 @@ async function begin() {
     ['token-label', 'token'],
     ['sign-in-button', 'signIn'],
     ['shops-title', 'admShops'],
+    ['callbacks-title', 'admCallbacks'],
+    ['messages-title', 'admMessages'],
     ['sessions-title', 'admSessions'],
     ['tokens-title', 'admTokens'],
     ['tokens-hint', 'admTokensHint'],

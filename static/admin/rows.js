@@ -1,6 +1,6 @@
 // @ts-check
 import { language, t } from '../shared/i18n.js';
-import { lasts, who } from '../shared/say.js';
+import { lasts, money, who } from '../shared/say.js';
 
 /**
  * What the admin's page says of one thing: a title, facts below it, and whether
@@ -15,6 +15,8 @@ import { lasts, who } from '../shared/say.js';
  * @typedef {{seq: number, number: string, orderId: number, type: number, time: string, reached: {state: string, at: string, by?: string}[], told?: Told[]}} Alert
  * @typedef {{id: string, name: string, label: string, role: string, shops: Shop[], all: boolean, since: string, expires: string, paired: boolean, this: boolean}} Session
  * @typedef {{id: string, sub: string, role: string, shops: Shop[], all: boolean, issued: string | null, expires: string, used: string | null, revoked: string | null, revokedBy?: string, this: boolean}} Token
+ * @typedef {{provider: string, kind: string, transactionId: string, number: string, amount: number, currency: string, verdict: string, reason?: string, waits: boolean, times: number, last: string}} Callback
+ * @typedef {{id: number, hook: string, event: string, shopId: number, state: string, attempts: number, created: string, next: string | null, error?: string}} Message
  */
 
 /** An alert that rang this long in no console is one that nobody heard, in ms. */
@@ -70,6 +72,24 @@ export function alertRow(a, now) {
   const bad = unheard(a, now);
   if (bad) facts.unshift(t('figUnheard'));
   return { title: `${t(a.type === 2 ? 'type2' : 'type1')} ${a.number || a.orderId}`, facts, bad };
+}
+
+/** @param {Callback} c */
+export function callbackRow(c) {
+  const amount = c.currency ? ` ${money(c.amount, c.currency)}` : '';
+  const facts = [t(/** @type {Key} */ (`kind_${c.kind}`)) + amount, c.provider, c.transactionId, moment(c.last)];
+  if (c.times > 1) facts.push(t('admTimes', { n: c.times }));
+  facts.unshift(t(c.waits ? 'admWaits' : 'admDone', { v: c.verdict }));
+  if (c.reason) facts.push(c.reason);
+  return { title: c.number || c.transactionId, facts, bad: c.waits };
+}
+
+/** @param {Message} m */
+export function messageRow(m) {
+  const facts = [t(/** @type {Key} */ (`sent_${m.state}`)), m.event, t('shop', { id: m.shopId }), t('admTried', { n: m.attempts })];
+  if (m.next) facts.push(t('admNext', { t: moment(m.next) }));
+  if (m.error) facts.push(m.error);
+  return { title: m.hook, facts, bad: m.state === 'given_up' };
 }
 
 /** @param {Session} s */

@@ -2,7 +2,7 @@
 import { base, call } from '../shared/api.js';
 import { language, t } from '../shared/i18n.js';
 import { byID, element, fill, show } from '../shared/page.js';
-import { who, why } from '../shared/say.js';
+import { money, who, why } from '../shared/say.js';
 
 /**
  * @typedef {import('../shared/i18n.js').Key} Key
@@ -14,12 +14,6 @@ import { who, why } from '../shared/say.js';
 
 const shop = /** @type {HTMLSelectElement} */ (byID('shop'));
 const day = /** @type {HTMLInputElement} */ (byID('day'));
-
-/** Says an amount in the currency's own way. @param {number} minor @param {string} currency */
-export function money(minor, currency) {
-  const format = new Intl.NumberFormat(language, { style: 'currency', currency });
-  return format.format(minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
-}
 
 /** @param {string} at */
 const clock = (at) => new Date(at).toLocaleTimeString(language);

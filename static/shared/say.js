@@ -1,6 +1,6 @@
 // @ts-check
 import { Away, Refused } from './api.js';
-import { t } from './i18n.js';
+import { language, t } from './i18n.js';
 
 /**
  * What is said of failures, people and times, in the page's language: nobody
@@ -47,6 +47,12 @@ export function lasts(seconds) {
   if (seconds < 55 * 60) return t('lastsMinutes', { n: Math.round(seconds / 60) });
   if (seconds < 36 * 3600) return t('lastsHours', { n: Math.round(seconds / 360) / 10 });
   return t('lastsDays', { n: Math.round(seconds / 86_400) });
+}
+
+/** Says an amount in the currency's own way. @param {number} minor @param {string} currency */
+export function money(minor, currency) {
+  const format = new Intl.NumberFormat(language, { style: 'currency', currency });
+  return format.format(minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
 }
 
 /** Says how a device's clock is off. @param {number} seconds how far it is ahead */

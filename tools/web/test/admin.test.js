@@ -1,7 +1,7 @@
 // What the administrator's page says of each thing, and what it marks.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { alertRow, behind, consoleRow, sessionRow, shopRow, tokenRow, unheard } from '../../../static/admin/rows.js';
+import { alertRow, behind, callbackRow, consoleRow, messageRow, sessionRow, shopRow, tokenRow, unheard } from '../../../static/admin/rows.js';
 
 const NOW = Date.parse('2026-11-22T12:00:00Z');
 const ago = (seconds) => new Date(NOW - seconds * 1000).toISOString();
@@ -43,6 +43,17 @@ test('an order that rang nowhere for a minute is marked, with who was told', () 
   assert.equal(row.title, '来单提醒 A-1');
   assert.match(row.facts.join(), /无人听到.*90|已等待.*已入库.*第 2 级通知 owner：发送失败/);
   assert.match(alertRow(order({ number: '', type: 2, reached: [] }), NOW).title, /客户催单 1/);
+});
+
+test('a callback that waits, and a message that was given up, are marked', () => {
+  const callback = { provider: 'wechat', kind: 'payment', transactionId: 't-1', number: 'A-1', amount: 1250, currency: 'CNY', verdict: 'settled', waits: false, times: 1, last: ago(9) };
+  assert.match(callbackRow(callback).facts.join(), /^已处理（settled）,支付 ¥12\.50,wechat,t-1/);
+  const held = callbackRow({ ...callback, number: '', verdict: 'amount_differs', waits: true, times: 3, reason: 'why' });
+  assert.deepEqual([held.bad, held.title], [true, 't-1']);
+  assert.match(held.facts.join(), /需要处理（amount_differs）.*收到 3 次,why$/);
+  const message = { id: 1, hook: 'printer', event: 'order.paid', shopId: 1, state: 'waiting', attempts: 2, created: ago(60), next: ago(-60) };
+  assert.match(messageRow(message).facts.join(), /等待发送,order.paid,门店 1,已尝试 2 次,下次/);
+  assert.equal(messageRow({ ...message, state: 'given_up', next: null, error: 'HTTP 500' }).bad, true);
 });
 
 test('sessions and tokens say whose, for which shops and until when', () => {
