@@ -22,7 +22,7 @@ const SURE = 5000; // ms in which the second press must come
 let shops = [];
 let shop = 0;
 let own = ''; // this page's own connection, which is no console of the kitchen
-/** @type {{stop(): void} | null} */
+/** @type {{close(): void} | null} */
 let link = null;
 let reading = false;
 let again = false;
@@ -145,7 +145,10 @@ async function readShop() {
 }
 
 async function readPost() {
-  const [{ callbacks }, { messages }] = await Promise.all([call('GET', `api/v1/inbox?limit=${MOST}`), call('GET', `api/v1/outbox?limit=${MOST}`)]);
+  const [{ callbacks }, { messages }] = await Promise.all([
+    call('GET', `api/v1/inbox?limit=${MOST}`),
+    call('GET', `api/v1/outbox?limit=${MOST}`),
+  ]);
   list(
     'callbacks',
     callbacks.map((/** @type {any} */ c) => {
@@ -157,7 +160,9 @@ async function readPost() {
   );
   list(
     'messages',
-    messages.map((/** @type {any} */ m) => item(messageRow(m), repeater('admSendAgain', `${m.hook} ${m.id}`, `api/v1/outbox/${m.id}/replay`, {}))),
+    messages.map((/** @type {any} */ m) =>
+      item(messageRow(m), repeater('admSendAgain', `${m.hook} ${m.id}`, `api/v1/outbox/${m.id}/replay`, {})),
+    ),
     'admNoMessages',
   );
 }
@@ -209,7 +214,7 @@ function readSoon() {
 /** Follows a shop's stream and shows what is in it. @param {number} id */
 function follow(id) {
   shop = id;
-  link?.stop();
+  link?.close();
   link = connect({
     shops: [id],
     storageKey: null,
@@ -217,10 +222,16 @@ function follow(id) {
     onAlert: readSoon,
     onReset: readSoon,
     onState: (state) => {
+      if (state.state === 'stopped') return;
       own = state.console;
       show('#link', true);
       byID('link').dataset.state = state.state;
-      fill('#link', state.state === 'open' ? t(/** @type {Key} */ (`open_${state.transport}`)) : t(state.state === 'offline' ? 'noConnection' : 'connecting'));
+      fill(
+        '#link',
+        state.state === 'open'
+          ? t(/** @type {Key} */ (`open_${state.transport}`))
+          : t(state.state === 'offline' ? 'noConnection' : 'connecting'),
+      );
       if (state.state === 'denied') return signIn();
       readSoon();
     },
@@ -229,7 +240,7 @@ function follow(id) {
 }
 
 function signIn() {
-  link?.stop();
+  link?.close();
   clearTimeout(next);
   show('#panels', false);
   show('#sign-in', true);

@@ -105,7 +105,11 @@ export function sessionRow(s) {
 export function tokenRow(k) {
   const facts = [t(/** @type {Key} */ (`role_${k.role}`)), shopsOf(k)];
   if (k.issued) facts.push(t('admMade', { t: moment(k.issued) }));
-  facts.push(k.used ? t('admUsed', { t: moment(k.used) }) : t('admNeverUsed'), t('sessionUntil', { t: moment(k.expires) }), k.id.slice(0, 8));
+  facts.push(
+    k.used ? t('admUsed', { t: moment(k.used) }) : t('admNeverUsed'),
+    t('sessionUntil', { t: moment(k.expires) }),
+    k.id.slice(0, 8),
+  );
   if (k.revoked) facts.unshift(t('admRevoked', { t: moment(k.revoked), who: who(k.revokedBy ?? '') }));
   return { title: k.sub, facts, bad: k.revoked !== null };
 }
