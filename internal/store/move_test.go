@@ -95,6 +95,7 @@ func source(t *testing.T) (url string, had map[string][]string, next doorbell.Or
 		`insert into outbox (hook, message, event, shop_id, header, body, state, attempts, next_at, created_at, last_error)
 			values ('h', 'm', 'order.paid', 1, '', x'00ff10', 0, 0, 5, 5, '')`,
 		`insert into pushes (endpoint, login_id, shop_id, p256dh, auth, language, created_at) values ('https://a/b', 'l', 1, 'p', 'a', 'zh', 5)`,
+		`insert into tokens (id, subject, role, shops, issued_at, expires_at, first_at, used_at, parent, mark, revoked_at, revoked_by) values ('t', 's', 'service', '*', 5, 9, 5, 6, '', 'm', 7, 'a')`,
 		`insert into attendance (shop_id, alarm, alarm_at, alarms, alarms_since) values (1, 1, 5, 2, 5)`,
 		`insert into deliveries (shop_id, upto_seq, from_seq, console, actor, created_at) values (1, 1, 1, 'c', 'tab', 5)`,
 		`insert into ledger_days (shop_id, day, begins_at, ends_at, as_of, entries, before_hash, hash) values (1, '2026-11-24', 1, 2, 3, 1, '', 'h')`,
