@@ -31,10 +31,13 @@ func TestAdminPage(t *testing.T) {
 	signIn(s.run("token", "--role", "admin", "--shops", "*", "--sub", "boss"))
 	eventually(t, "the kitchen's device", func() bool { return strings.Contains(text("consoles"), "WebSocket") })
 	eventually(t, "it knows its own stream", func() bool { return p.js(`document.querySelectorAll('#consoles .row').length`) == "1" })
+	eventually(t, "it counts the kitchen's device alone", func() bool { return strings.Contains(text("shops"), "0 of 1 devices") })
 	s.run("simulate", "--pause", "0")
 	eventually(t, "the order comes live", func() bool { return strings.Contains(text("alerts"), "New order") })
 	eventually(t, "the payment", func() bool { return strings.Contains(text("callbacks"), "settled") && text("messages") != "" })
-	eventually(t, "the tokens", func() bool { return strings.Contains(text("tokens"), "backend") && strings.Contains(text("sessions"), "boss (this one)") })
+	eventually(t, "the tokens", func() bool {
+		return strings.Contains(text("tokens"), "backend") && strings.Contains(text("sessions"), "boss (this one)")
+	})
 	p.size(1280, 900)
 	p.shot("admin")
 	p.size(390, 844)
@@ -44,7 +47,9 @@ func TestAdminPage(t *testing.T) {
 	p.shot("admin-phone")
 	const button = `#tokens button[aria-label$=" backend"]`
 	p.click(button)
-	eventually(t, "it asks whether one is sure", func() bool { return strings.HasPrefix(p.js(`document.querySelector('`+button+`').textContent`), "Sure?") })
+	eventually(t, "it asks whether one is sure", func() bool {
+		return strings.HasPrefix(p.js(`document.querySelector('`+button+`').textContent`), "Sure?")
+	})
 	if status, _ := s.call("GET", "api/v1/me", backend, nil); status != 200 {
 		t.Errorf("after one press: %d, want 200", status)
 	}

@@ -207,6 +207,11 @@ func (r *Register) Revoke(ctx context.Context, id, by string) error {
 	return nil
 }
 
+// TokenLister is what ListTokens needs of the store.
+type TokenLister interface {
+	Tokens(ctx context.Context, p doorbell.TokenPage) ([]doorbell.TokenEntry, error)
+}
+
 // TokenList is a part of a list of tokens, the latest first.
 type TokenList struct {
 	Tokens []doorbell.TokenEntry
@@ -224,9 +229,7 @@ func (r *Register) List(ctx context.Context, after string, limit int) (out Token
 
 // ListTokens returns the tokens of a store that the key with this mark signed; an
 // empty mark is every key.
-func ListTokens(ctx context.Context, keep interface {
-	Tokens(ctx context.Context, p doorbell.TokenPage) ([]doorbell.TokenEntry, error)
-}, mark, after string, limit int) (out TokenList, err error) {
+func ListTokens(ctx context.Context, keep TokenLister, mark, after string, limit int) (out TokenList, err error) {
 	p := doorbell.TokenPage{Mark: mark, Limit: limit + 1}
 	if p.Before, p.ID, err = parsePlace(after); err != nil {
 		return out, err

@@ -111,7 +111,7 @@ func (s *Server) desk() handlers.Desk {
 				return nil, err
 			}
 			lost, err := s.store.Outgoing(ctx, store.OutgoingQuery{State: doorbell.GivenUp, Limit: limit})
-			all := append(waiting, lost...)
+			all := slices.Concat(waiting, lost)
 			slices.SortFunc(all, func(a, b doorbell.Outgoing) int { return cmp.Compare(b.ID, a.ID) })
 			return all[:min(limit, len(all))], err
 		},

@@ -10,7 +10,7 @@ import (
 	"doorbell/internal/doorbell"
 )
 
-const tokenColumns = `id, subject, role, shops, issued_at, expires_at, first_at, used_at, parent, mark, revoked_at, revoked_by`
+const tokenColumns = `id, subject, role, shops, issued_at, expires_at, first_at, used_at, parent, mark, revoked_at, revoked_by` //nolint:gosec // names of columns
 
 func scanToken(scan func(...any) error) (e doorbell.TokenEntry, err error) {
 	var shops string

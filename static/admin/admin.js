@@ -110,7 +110,8 @@ async function readShops() {
       button.setAttribute('aria-label', `${t('admShow')} ${shopName(s)}`);
       button.setAttribute('aria-pressed', String(s.id === shop));
       button.onclick = () => follow(s.id);
-      return item(shopRow(s, a), button);
+      const devices = a.consoles.filter((/** @type {any} */ c) => c.console !== own);
+      return item(shopRow(s, { ...a, consoles: devices }), button);
     }),
     'admNoShops',
   );
