@@ -32,7 +32,7 @@ let next;
 /** @param {Row} row @param {HTMLElement[]} buttons */
 function item(row, ...buttons) {
   const li = element('li', row.bad ? 'row bad-row' : 'row', '');
-  const text = element('div', '', '');
+  const text = element('div', 'said', '');
   text.append(element('strong', '', row.title), element('p', row.bad ? 'bad-text' : '', row.facts.join(' · ')));
   li.append(text, ...buttons);
   return li;
