@@ -19,6 +19,7 @@ import (
 	"doorbell/internal/doorbell"
 	"doorbell/internal/lancert"
 	"doorbell/internal/server/servertest"
+	"doorbell/internal/testrun"
 )
 
 // startTLS starts a server with a certificate, and returns what a tablet trusts.
@@ -144,6 +145,8 @@ func TestSlowOverHTTP2(t *testing.T) {
 	if got != n {
 		t.Errorf("the other console got %d alerts of %d: %v", got, n, lines.Err())
 	}
+	// Before, the read below would be one that lets it go on.
+	testrun.Eventually(t, "it is cut", func() bool { return s.Hub.Count() == 1 })
 	if all, err := io.ReadAll(stuck.Body); err == nil {
 		t.Errorf("the stuck stream ended well after %d bytes; it was never cut", len(all))
 	}
