@@ -64,6 +64,32 @@ func TestFullWindow(t *testing.T) {
 	})
 }
 
+// TestBehind: a console that reads nothing is behind by what is not on its way to it
+// yet, until it has read on; a reset is counted by its reason.
+func TestBehind(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *Hub, l *fakeLog) {
+		slow, stuck := open(t, h, Subscription{})
+		quick, good := open(t, h, Subscription{})
+		for range 500 {
+			h.Deliver(l.commit(1, 1))
+			good.drain(quick)
+		}
+		if n, most := h.Behind(); n != 1 || most != 500-(Window-1) { // hello takes one place
+			t.Errorf("%d consoles behind by at most %d, want one by %d", n, most, 500-(Window-1))
+		}
+		stuck.drain(slow)
+		if n, most := h.Behind(); n != 0 || most != 0 {
+			t.Errorf("%d consoles behind by at most %d after they read on, want none", n, most)
+		}
+		l.cut(1, 4)
+		time.Sleep(3 * auditEvery)
+		synctest.Wait()
+		if got := h.Resets(); got[EpochChanged] != 2 || got[Pruned]+got[AboveHead]+got[BadCursor] != 0 {
+			t.Errorf("resets %v, want two for the epoch", got)
+		}
+	})
+}
+
 func TestLogDownWhileReadingOn(t *testing.T) {
 	inBubble(t, func(t *testing.T, h *Hub, l *fakeLog) {
 		l.commit(1, 300)
