@@ -31,7 +31,7 @@ func TestDiskFullInTheBatch(t *testing.T) {
 		for _, a := range alerts {
 			published[a.Seq] = true
 		}
-	}, "max_page_count(60)")
+	}, "max_page_count(80)")
 	acked := fillUp(t, s)
 	check := func() {
 		t.Helper()
