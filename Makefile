@@ -20,10 +20,13 @@ FORMAT := $(LINT) fmt
 PACKAGES := chromium nginx-light libnginx-mod-nchan haproxy caddy nats-server redis-server postgresql mariadb-server fonts-noto-cjk curl e2fsprogs gcc libc6-dev nodejs npm python3 prometheus
 PROGRAMS := go gcc node npm npx chromium nginx haproxy caddy nats-server redis-server mariadbd mariadb-install-db curl mkfs.ext4 python3 promtool
 
+# The systems that the program is built for: GOOS/GOARCH.
+TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
+
 # What prints a run's failures and its longest tests.
 TIMES := $(CURDIR)/testtimes.out
 
-.PHONY: test quick long mutants deps programs fresh check verify vet lint race models manifests fuzz web fmt build bench clean
+.PHONY: test quick long mutants deps programs fresh check verify vet lint race models manifests packages fuzz web fmt build dist deb deb-check bench clean
 
 # What a test had to leave out stands in this file; go test alone keeps it quiet.
 export DOORBELL_TEST_REPORT := $(CURDIR)/test-report.out
@@ -66,7 +69,7 @@ mutants: deps
 	$(GO) run ./docs/mutants -run '$(ONLY)' -red '$(WITH)'
 
 # The models need one core and no clock; the race tests leave that much.
-check: verify vet web lint manifests
+check: verify vet web lint manifests packages
 	@$(MAKE) --no-print-directory -j2 --output-sync=target race models
 	@$(MAKE) --no-print-directory fuzz
 
@@ -99,8 +102,10 @@ fresh:
 verify:
 	$(GO) mod verify
 
+# The program compiles for each system; make dist links it, too.
 vet:
 	$(GO) vet ./...
+	@for t in $(TARGETS); do echo "compile for $$t"; CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -trimpath ./internal/cli || exit 1; done
 	@$(FORMAT) --diff || { echo "make fmt changes the above"; exit 1; }
 
 web:
@@ -112,6 +117,10 @@ lint:
 # deploy/ against the types of what reads it, in a module that the server needs not.
 manifests:
 	cd tools/manifests && $(GO) test ./...
+
+# What make dist and make deb make, of one system; twice, and the same to the bit.
+packages:
+	cd tools/dist && $(GO) test .
 
 race:
 	@cd tools && $(GO) build -o $(TIMES) ./testtimes
@@ -149,9 +158,27 @@ fmt:
 build:
 	$(GO) build -trimpath -o doorbell .
 
+# A release in dist/: static programs of all TARGETS, bills of materials, licences,
+# checksums. VERSION=v1.2.3 names it, else git describe; AGAIN are built twice, in two
+# folders, and compared to the bit: AGAIN=all takes minutes.
+VERSION ?=
+AGAIN ?= linux/amd64
+dist:
+	cd tools/dist && $(GO) run . -version '$(VERSION)' -again '$(AGAIN)'
+
+# Debian packages of it; MAINTAINER='NAME <ADDRESS>' is who makes them.
+MAINTAINER ?= doorbell <doorbell@packages.invalid>
+deb: dist
+	cd tools/dist && $(GO) run . -version '$(VERSION)' -deb amd64,arm64 -maintainer '$(MAINTAINER)'
+
+# Installs the package in a clean Debian, runs the commands of docs/install.md there,
+# upgrades and purges it, and lints it. Needs root, some minutes and dist/.
+deb-check:
+	@tools/debcheck.sh
+
 # What the server costs, as ratios to a floor of the same run: half an hour.
 bench: build
 	./doorbell bench --runs 5
 
 clean:
-	rm -rf doorbell e2e/shots tools/web/node_modules
+	rm -rf doorbell dist e2e/shots tools/web/node_modules

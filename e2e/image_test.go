@@ -25,7 +25,7 @@ func TestAloneInItsImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"FROM scratch", "USER 65532:65532", "WORKDIR " + home, `ENTRYPOINT ["/usr/local/bin/doorbell"]`, "CGO_ENABLED=0 go build"} {
+	for _, line := range []string{"FROM scratch", "USER 65532:65532", "WORKDIR " + home, `ENTRYPOINT ["/usr/local/bin/doorbell"]`, "CGO_ENABLED=0 go build", `org.opencontainers.image.version="$VERSION"`, `org.opencontainers.image.revision="$COMMIT"`} {
 		if !strings.Contains(string(recipe), line) {
 			t.Errorf("deploy/Dockerfile has no %q: this test runs something else", line)
 		}
