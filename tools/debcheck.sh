@@ -28,12 +28,12 @@ commands() {
 # inside runs a command line in the container, as root, in the folder that has dist/.
 inside() { nsenter --target "$leader" --all env -i HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -c "cd /root && $1"; }
 
-# written runs a command of the document as it is written.
+# written runs a command of the document as it is written, and answers yes.
 written() {
 	local line
 	line=$(commands "$1")
 	echo "\$ $line"
-	inside "$line"
+	inside "$line" <<<Y
 }
 
 # want fails unless a command line succeeds in the container, at the latest after
